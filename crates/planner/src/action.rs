@@ -1,0 +1,199 @@
+//! What can be done to the world: one closed enum. Adding an action is a compile error everywhere it matters.
+
+use jiff::Timestamp;
+
+use crate::choose::Pools;
+use crate::journal::{Journal, RaisedMax};
+use crate::model::{Group, InstanceId, LaunchSource, Platform, PurchaseOption, SubnetId, Tags, Zone};
+use crate::policy::{AllocationStrategy, EnabledGroup};
+
+/// One action on one group: one or two calls to AWS, no choices left. Performing it again must be harmless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Launch a replica: `CreateFleet` of type `instant`.
+    Launch(Box<Launch>),
+    /// End a replica outside the group: `TerminateInstances`.
+    Discard {
+        /// The replica.
+        replica: InstanceId,
+    },
+    /// Write the journal: on the replica first, then on the group.
+    Arm {
+        /// What is written.
+        journal: Journal,
+    },
+    /// Make room: suspend AZRebalance, then raise MaxSize. At least one of the two.
+    Prepare {
+        /// `SuspendProcesses(AZRebalance)`.
+        suspend_az_rebalance: bool,
+        /// `UpdateAutoScalingGroup(MaxSize)`.
+        raise_max: Option<RaisedMax>,
+    },
+    /// `AttachInstances`: desired becomes `expect.desired + 1`.
+    Attach {
+        /// The replica.
+        replica: InstanceId,
+        /// What must still be true.
+        expect: Expect,
+    },
+    /// Mark a victim that leaves by `detach`, before it is detached: whatever happens to us, it will be ended.
+    Doom {
+        /// The victim.
+        victim: InstanceId,
+        /// Ended by then at the latest.
+        deadline: Timestamp,
+    },
+    /// Take the mark off again: the victim stays.
+    Pardon {
+        /// The victim.
+        victim: InstanceId,
+    },
+    /// `DetachInstances` with decrement.
+    Detach {
+        /// The victim.
+        victim: InstanceId,
+        /// What must still be true.
+        expect: Expect,
+    },
+    /// `TerminateInstanceInAutoScalingGroup` with decrement.
+    Terminate {
+        /// The member that leaves: the victim, or on the way back whoever is surplus.
+        member: InstanceId,
+        /// What must still be true.
+        expect: Expect,
+    },
+    /// `SetDesiredCapacity`: a decrement of ours hit somebody else's change; give it back, once.
+    Compensate {
+        /// Desired capacity as we see it.
+        from: u32,
+        /// One more.
+        to: u32,
+    },
+    /// Give back what we changed: MaxSize if it still has our value, then AZRebalance. At least one of the two.
+    Restore {
+        /// `UpdateAutoScalingGroup(MaxSize)` from `raised` back to `original`.
+        max: Option<RaisedMax>,
+        /// `ResumeProcesses(AZRebalance)`.
+        resume_az_rebalance: bool,
+    },
+    /// The swap is over: relabel the replica first, then drop the journal from the group.
+    Finish {
+        /// What becomes of the replica.
+        replica: Option<Finished>,
+        /// The group carries a journal to drop.
+        drop_journal: bool,
+    },
+    /// End a doomed victim that has left its group: `TerminateInstances`.
+    EndDoomed {
+        /// The victim.
+        victim: InstanceId,
+    },
+}
+
+/// What becomes of a replica when its swap is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// It is an ordinary member now: `spotward:role=member`, its journal copy removed.
+    Member(InstanceId),
+    /// It stays outside until its deadline, its journal copy removed.
+    Kept(InstanceId),
+}
+
+impl Finished {
+    /// The replica.
+    pub fn id(&self) -> &InstanceId {
+        match self {
+            Self::Member(id) | Self::Kept(id) => id,
+        }
+    }
+}
+
+/// What must still be true, on a fresh look, when an irreversible action starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expect {
+    /// DesiredCapacity.
+    pub desired: u32,
+    /// Serving members.
+    pub serving: u32,
+}
+
+impl Expect {
+    /// The group as it is.
+    pub fn unchanged(group: &Group) -> Self {
+        Self { desired: group.desired, serving: group.serving() }
+    }
+}
+
+/// Everything that a launch needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// Proof that the owner asked for us.
+    pub enabled: EnabledGroup,
+    /// ARN of the group.
+    pub group_arn: String,
+    /// The member to stand in for.
+    pub victim: InstanceId,
+    /// Spot; on-demand on the way back.
+    pub purchase: PurchaseOption,
+    /// The group's own template or launch configuration.
+    pub source: LaunchSource,
+    /// Resolved version of the template.
+    pub template_version: Option<u64>,
+    /// The victim's zone.
+    pub zone: Zone,
+    /// The victim's subnet.
+    pub subnet: SubnetId,
+    /// The group's placement group.
+    pub placement_group: Option<String>,
+    /// Which product the prices are for.
+    pub platform: Platform,
+    /// What to ask for, best first; never empty.
+    pub pools: Pools,
+    /// How EC2 picks.
+    pub strategy: AllocationStrategy,
+    /// Tags of the replica: ours and the group's propagated ones. Born with it.
+    pub tags: Tags,
+    /// At most one launch per victim and window: at most 64 ASCII characters.
+    pub client_token: String,
+}
+
+impl Action {
+    /// Whether it needs a fresh look: it cannot be taken back.
+    pub fn is_irreversible(&self) -> bool {
+        match self {
+            Self::Attach { .. }
+            | Self::Detach { .. }
+            | Self::Terminate { .. }
+            | Self::Discard { .. }
+            | Self::EndDoomed { .. }
+            | Self::Compensate { .. }
+            | Self::Restore { max: Some(_), .. } => true,
+            Self::Launch(_)
+            | Self::Arm { .. }
+            | Self::Prepare { .. }
+            | Self::Doom { .. }
+            | Self::Pardon { .. }
+            | Self::Restore { max: None, .. }
+            | Self::Finish { .. } => false,
+        }
+    }
+
+    /// Its name, for logs and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Launch(_) => "launch",
+            Self::Discard { .. } => "discard",
+            Self::Arm { .. } => "arm",
+            Self::Prepare { .. } => "prepare",
+            Self::Attach { .. } => "attach",
+            Self::Doom { .. } => "doom",
+            Self::Pardon { .. } => "pardon",
+            Self::Detach { .. } => "detach",
+            Self::Terminate { .. } => "terminate",
+            Self::Compensate { .. } => "compensate",
+            Self::Restore { .. } => "restore",
+            Self::Finish { .. } => "finish",
+            Self::EndDoomed { .. } => "end-doomed",
+        }
+    }
+}

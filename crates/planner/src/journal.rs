@@ -1,0 +1,101 @@
+//! The one tag that a swap leaves on its group: written before the effects it accounts for, dropped last.
+//!
+//! `v1;id=1a2b3c4d;in=i-…;out=i-…;d=12;max=12>13;az=1;t=1790000000;by=spotward` (well under the 256 characters of a
+//! tag value). `in` is the replica, `out` the victim, `d` the desired capacity right before the attach, `max` is
+//! there only if we raise MaxSize, `az` only if we suspend AZRebalance, `t` the time of writing, `by` the deployment.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+
+use crate::model::InstanceId;
+
+/// Durable note of a swap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    /// Eight hex digits, for people who search logs.
+    pub id: String,
+    /// The replica.
+    pub replica: InstanceId,
+    /// The member that leaves.
+    pub victim: InstanceId,
+    /// DesiredCapacity right before the attach.
+    pub desired: u32,
+    /// MaxSize before and after we raise it.
+    pub raised_max: Option<RaisedMax>,
+    /// We suspend AZRebalance.
+    pub suspends_az_rebalance: bool,
+    /// When it was written.
+    pub written_at: Timestamp,
+    /// Deployment that owns the swap.
+    pub stack: String,
+}
+
+/// MaxSize before and after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RaisedMax {
+    /// The owner's value.
+    pub original: u32,
+    /// Ours.
+    pub raised: u32,
+}
+
+/// A journal that cannot be read. The group is left alone until somebody looks at it: we do not know what to undo.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("journal tag {text:?}: {field} is missing or malformed")]
+pub struct JournalError {
+    /// The tag's value.
+    pub text: String,
+    /// The first field that is wrong.
+    pub field: &'static str,
+}
+
+impl fmt::Display for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v1;id={};in={};out={};d={}", self.id, self.replica, self.victim, self.desired)?;
+        if let Some(max) = self.raised_max {
+            write!(f, ";max={}>{}", max.original, max.raised)?;
+        }
+        if self.suspends_az_rebalance {
+            f.write_str(";az=1")?;
+        }
+        write!(f, ";t={};by={}", self.written_at.as_second(), self.stack)
+    }
+}
+
+impl FromStr for Journal {
+    type Err = JournalError;
+
+    fn from_str(text: &str) -> Result<Self, JournalError> {
+        let wrong = |field| JournalError { text: text.to_owned(), field };
+        let mut parts = text.split(';');
+        if parts.next() != Some("v1") {
+            return Err(wrong("v1"));
+        }
+        let fields: Vec<(&str, &str)> = parts.filter_map(|part| part.split_once('=')).collect();
+        let field = |name: &'static str| fields.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+        let required = |name: &'static str| field(name).filter(|value| !value.is_empty()).ok_or_else(|| wrong(name));
+        let raised_max = match field("max") {
+            None => None,
+            Some(value) => {
+                let (original, raised) = value.split_once('>').ok_or_else(|| wrong("max"))?;
+                Some(RaisedMax {
+                    original: original.parse().map_err(|_| wrong("max"))?,
+                    raised: raised.parse().map_err(|_| wrong("max"))?,
+                })
+            }
+        };
+        let seconds: i64 = required("t")?.parse().map_err(|_| wrong("t"))?;
+        Ok(Journal {
+            id: required("id")?.to_owned(),
+            replica: InstanceId::new(required("in")?),
+            victim: InstanceId::new(required("out")?),
+            desired: required("d")?.parse().map_err(|_| wrong("d"))?,
+            raised_max,
+            suspends_az_rebalance: field("az") == Some("1"),
+            written_at: Timestamp::from_second(seconds).map_err(|_| wrong("t"))?,
+            stack: required("by")?.to_owned(),
+        })
+    }
+}

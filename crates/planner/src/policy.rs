@@ -1,0 +1,630 @@
+//! What the owner asked for: tags of the group over the deployment's defaults, all or nothing.
+//!
+//! Each setting is declared once, in [`SETTINGS`], with its key, alias, values, default and sentence; the README, the
+//! docs and the template are checked against that table.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::model::{Group, GroupName};
+
+/// Namespace of the settings on a group: `spotward:<setting>`.
+pub const NAMESPACE: &str = "spotward:";
+/// Keys in our namespace that are ours to write, not the owner's to set.
+const OWN_KEYS: [&str; 2] = ["swap", "backoff"];
+/// Namespace of the predecessor whose settings are read as aliases.
+const ALIAS_NAMESPACE: &str = "autospotting_";
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Without the namespace: `min-on-demand` is the tag `spotward:min-on-demand`.
+    pub key: &'static str,
+    /// Tags of the predecessor that mean the same.
+    pub aliases: &'static [&'static str],
+    /// What is allowed, for people.
+    pub values: &'static str,
+    /// Value when nobody says anything.
+    pub default: &'static str,
+    /// What it does, in one sentence.
+    pub sentence: &'static str,
+}
+
+/// Every setting there is.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "min-on-demand",
+        aliases: &["autospotting_min_on_demand_number", "autospotting_min_on_demand_percentage"],
+        values: "a number, a percentage of desired (`25%`), or both (`2, 25%`)",
+        default: "0",
+        sentence: "Members that stay on-demand; of several values the largest protection wins, percentages round up.",
+    },
+    Setting {
+        key: "allowed-types",
+        aliases: &["autospotting_allowed_instance_types"],
+        values: "instance types with `*` and `?`, separated by commas or spaces; `current` is the victim's own type",
+        default: "*",
+        sentence: "Only these instance types are launched.",
+    },
+    Setting {
+        key: "denied-types",
+        aliases: &["autospotting_disallowed_instance_types"],
+        values: "as allowed-types",
+        default: "",
+        sentence: "These instance types are never launched; denying beats allowing.",
+    },
+    Setting {
+        key: "cpu-manufacturer",
+        aliases: &[],
+        values: "`same` or `any`",
+        default: "same",
+        sentence: "Whether a replica may have a CPU of another manufacturer (same architecture always).",
+    },
+    Setting {
+        key: "previous-generation",
+        aliases: &[],
+        values: "`true` or `false`",
+        default: "false",
+        sentence: "Whether types that AWS calls previous generation may be launched for a victim of the current one.",
+    },
+    Setting {
+        key: "burstable",
+        aliases: &[],
+        values: "`true` or `false`",
+        default: "false",
+        sentence: "Whether burstable types may stand in for a victim that is not burstable.",
+    },
+    Setting {
+        key: "max-vcpus",
+        aliases: &[],
+        values: "a multiple of the victim's vCPUs in percent (`200%`), or `any`",
+        default: "200%",
+        sentence: "Upper bound of a replica's vCPUs: licences and tuning often count cores.",
+    },
+    Setting {
+        key: "max-memory",
+        aliases: &[],
+        values: "a multiple of the victim's memory in percent (`200%`), or `any`",
+        default: "200%",
+        sentence: "Upper bound of a replica's memory.",
+    },
+    Setting {
+        key: "allocation-strategy",
+        aliases: &["autospotting_spot_allocation_strategy"],
+        values: "`price-capacity-optimized`, `capacity-optimized`, `capacity-optimized-prioritized`, `diversified` or `lowest-price`",
+        default: "price-capacity-optimized",
+        sentence: "How EC2 picks among the capacity pools that we ask for.",
+    },
+    Setting {
+        key: "max-price",
+        aliases: &[],
+        values: "`none`, or a percentage of the victim's on-demand price (`80%`), at most 100%",
+        default: "none",
+        sentence: "A hard cap on the spot price; without one EC2's own cap, the on-demand price, applies.",
+    },
+    Setting {
+        key: "min-saving",
+        aliases: &[],
+        values: "a percentage from 0% to 99%",
+        default: "10%",
+        sentence: "A victim is replaced only by types that are at least so much cheaper now.",
+    },
+    Setting {
+        key: "removal",
+        aliases: &["autospotting_instance_termination_method"],
+        values: "`terminate` or `detach`",
+        default: "terminate",
+        sentence: "How the victim leaves: through the group (termination hooks and draining run), or detached, drained and then terminated (no hooks).",
+    },
+    Setting {
+        key: "on-max",
+        aliases: &[],
+        values: "`raise` or `skip`",
+        default: "raise",
+        sentence: "When desired equals MaxSize: raise MaxSize by one for the length of a swap, or leave the group alone.",
+    },
+    Setting {
+        key: "launch-hooks",
+        aliases: &[],
+        values: "`skip` or `ignore`",
+        default: "skip",
+        sentence: "Groups with launch lifecycle hooks are left alone, since hooks do not run on attach; `ignore` swaps them all the same.",
+    },
+    Setting {
+        key: "roll-forward",
+        aliases: &[],
+        values: "`true` or `false`",
+        default: "false",
+        sentence: "Whether a victim may be replaced that runs another template version than the group launches now.",
+    },
+    Setting {
+        key: "min-age",
+        aliases: &[],
+        values: "a duration (`90s`, `10m`, `2h`)",
+        default: "5m",
+        sentence: "Younger members are not replaced: they may be the answer to an interruption.",
+    },
+    Setting {
+        key: "quiet",
+        aliases: &[],
+        values: "a duration",
+        default: "60s",
+        sentence: "A swap starts only when the group's last scaling activity is at least so long ago.",
+    },
+    Setting {
+        key: "warmup",
+        aliases: &[],
+        values: "`grace` (the group's health-check grace period) or a duration",
+        default: "grace",
+        sentence: "A replica is attached only when it has been up for so long.",
+    },
+    Setting {
+        key: "settle",
+        aliases: &[],
+        values: "a duration",
+        default: "30s",
+        sentence: "After arming, the victim stays at least so long, and until the replica serves on two looks in a row.",
+    },
+    Setting {
+        key: "boot-deadline",
+        aliases: &[],
+        values: "a duration of at least 5m",
+        default: "30m",
+        sentence: "A replica that is not attached by then is terminated; one that is attached and does not serve by then leaves again.",
+    },
+    Setting {
+        key: "retry-window",
+        aliases: &[],
+        values: "a duration of at least 30s",
+        default: "10m",
+        sentence: "At most one launch per victim in each window of so much wall-clock time.",
+    },
+];
+
+/// How EC2 picks among pools, by its AWS name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllocationStrategy {
+    /// The default and AWS's advice: the deepest pools first, then the lowest price.
+    PriceCapacityOptimized,
+    /// The deepest pools.
+    CapacityOptimized,
+    /// The deepest pools, priorities on a best-effort basis.
+    CapacityOptimizedPrioritized,
+    /// Spread over all pools.
+    Diversified,
+    /// The cheapest pool: interrupted most.
+    LowestPrice,
+}
+
+impl AllocationStrategy {
+    /// AWS's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PriceCapacityOptimized => "price-capacity-optimized",
+            Self::CapacityOptimized => "capacity-optimized",
+            Self::CapacityOptimizedPrioritized => "capacity-optimized-prioritized",
+            Self::Diversified => "diversified",
+            Self::LowestPrice => "lowest-price",
+        }
+    }
+}
+
+/// How a victim leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// TerminateInstanceInAutoScalingGroup with decrement: hooks and draining run.
+    Terminate,
+    /// DetachInstances with decrement, then TerminateInstances: no hooks.
+    Detach,
+}
+
+/// Which instance types, with `*`, `?` and `current`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypePatterns(pub Vec<String>);
+
+impl TypePatterns {
+    /// Whether one of the patterns matches. `current` matches the victim's own type.
+    pub fn matches(&self, instance_type: &str, victim_type: &str) -> bool {
+        self.0.iter().any(|pattern| match pattern.as_str() {
+            "current" => instance_type == victim_type,
+            pattern => glob(pattern.as_bytes(), instance_type.as_bytes()),
+        })
+    }
+}
+
+/// `*` for any run of characters, `?` for one.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern.first(), text.first()) {
+        (None, None) => true,
+        (Some(b'*'), _) => glob(&pattern[1..], text) || (!text.is_empty() && glob(pattern, &text[1..])),
+        (Some(b'?'), Some(_)) => glob(&pattern[1..], &text[1..]),
+        (Some(p), Some(t)) => p == t && glob(&pattern[1..], &text[1..]),
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// Everything that the owner of one group asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Members that stay on-demand.
+    pub min_on_demand: OnDemandFloor,
+    /// Types that may be launched.
+    pub allowed_types: TypePatterns,
+    /// Types that may not.
+    pub denied_types: TypePatterns,
+    /// CPUs of another manufacturer are fine.
+    pub any_cpu_manufacturer: bool,
+    /// Previous-generation types are fine.
+    pub previous_generation: bool,
+    /// Burstable types are fine for any victim.
+    pub burstable: bool,
+    /// Upper bound of vCPUs in percent of the victim's.
+    pub max_vcpus_percent: Option<u32>,
+    /// Upper bound of memory in percent of the victim's.
+    pub max_memory_percent: Option<u32>,
+    /// EC2's choice among pools.
+    pub strategy: AllocationStrategy,
+    /// Cap on the spot price in percent of the victim's on-demand price.
+    pub max_price_percent: Option<u32>,
+    /// Least saving in percent of the victim's on-demand price.
+    pub min_saving_percent: u32,
+    /// How the victim leaves.
+    pub removal: Removal,
+    /// MaxSize may be raised for the length of a swap.
+    pub may_raise_max: bool,
+    /// Swap although launch hooks will not run.
+    pub ignore_launch_hooks: bool,
+    /// Swap victims of another template version.
+    pub roll_forward: bool,
+    /// Minimum age of a victim, seconds.
+    pub min_age_seconds: u32,
+    /// Quiet period before a swap, seconds.
+    pub quiet_seconds: u32,
+    /// Age of a replica at its attach, seconds; `None` = the group's health-check grace period.
+    pub warmup_seconds: Option<u32>,
+    /// Time between arming and the victim's end, seconds.
+    pub settle_seconds: u32,
+    /// Deadline of a replica, seconds.
+    pub boot_deadline_seconds: u32,
+    /// Length of a launch window, seconds.
+    pub retry_window_seconds: u32,
+}
+
+/// How many members stay on-demand: the largest of a number and a percentage of desired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OnDemandFloor {
+    /// At least so many.
+    pub number: u32,
+    /// At least so many percent of desired, rounded up.
+    pub percent: u32,
+}
+
+impl OnDemandFloor {
+    /// Members that have to be on-demand in a group of `desired`. A floor larger than the group protects all of it.
+    pub fn of(self, desired: u32) -> u32 {
+        let by_percent = (u64::from(desired) * u64::from(self.percent)).div_ceil(100) as u32;
+        self.number.max(by_percent).min(desired)
+    }
+
+    fn larger(self, other: Self) -> Self {
+        Self { number: self.number.max(other.number), percent: self.percent.max(other.percent) }
+    }
+}
+
+/// A setting that cannot be understood. It disables its group, aloud.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct SettingError {
+    /// The tag, or the name of the deployment's default.
+    pub tag: String,
+    /// What was found.
+    pub found: String,
+    /// What is allowed.
+    pub allowed: String,
+}
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {:?}: allowed is {}", self.tag, self.found, self.allowed)
+    }
+}
+
+/// What the deployment says: which tag enables a group, and defaults for the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Key of the enabling tag.
+    pub enable_key: String,
+    /// Value of the enabling tag, compared exactly.
+    pub enable_value: String,
+    /// Identity of this deployment: what another deployment launched is not touched.
+    pub stack: String,
+    /// Defaults by setting key; what they do not name has the default of [`SETTINGS`].
+    pub defaults: BTreeMap<String, String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            enable_key: "spot-enabled".to_owned(),
+            enable_value: "true".to_owned(),
+            stack: "spotward".to_owned(),
+            defaults: BTreeMap::new(),
+        }
+    }
+}
+
+/// Proof that the owner of a group asked for us. Only [`enabled`] makes one; starting a swap needs one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnabledGroup {
+    name: GroupName,
+}
+
+impl EnabledGroup {
+    /// The group.
+    pub fn name(&self) -> &GroupName {
+        &self.name
+    }
+}
+
+/// The one filter, used on every path; it fails closed.
+pub fn enabled(group: &Group, config: &Config) -> Option<EnabledGroup> {
+    let value = group.tags.get(&config.enable_key)?;
+    (*value == config.enable_value).then(|| EnabledGroup { name: group.name.clone() })
+}
+
+impl Policy {
+    /// The policy of a group: every setting parsed, or every mistake named.
+    pub fn of(group: &Group, config: &Config) -> Result<Policy, Vec<SettingError>> {
+        let mut errors = unknown_keys(group);
+        let mut raw = BTreeMap::new();
+        for setting in SETTINGS {
+            match raw_values(setting, group, config) {
+                Ok(values) => {
+                    raw.insert(setting.key, values);
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        let policy = Policy::parse(&raw, &mut errors);
+        if errors.is_empty() { Ok(policy) } else { Err(errors) }
+    }
+
+    /// The policy of a group that says nothing itself.
+    pub fn defaults(config: &Config) -> Result<Policy, Vec<SettingError>> {
+        let mut errors: Vec<SettingError> = config
+            .defaults
+            .iter()
+            .filter(|(key, _)| !SETTINGS.iter().any(|setting| setting.key == key.as_str()))
+            .map(|(key, value)| SettingError {
+                tag: format!("default {key}"),
+                found: value.clone(),
+                allowed: format!("one of the settings {}", keys()),
+            })
+            .collect();
+        let raw = SETTINGS.iter().map(|setting| (setting.key, vec![default_of(setting, config)])).collect();
+        let policy = Policy::parse(&raw, &mut errors);
+        if errors.is_empty() { Ok(policy) } else { Err(errors) }
+    }
+
+    fn parse(raw: &BTreeMap<&'static str, Vec<Raw>>, errors: &mut Vec<SettingError>) -> Policy {
+        let mut read = Reader { raw, errors };
+        Policy {
+            min_on_demand: read.floor("min-on-demand"),
+            allowed_types: read.one("allowed-types", patterns),
+            denied_types: read.one("denied-types", patterns),
+            any_cpu_manufacturer: read.one("cpu-manufacturer", |text| choice(text, &[("same", false), ("any", true)])),
+            previous_generation: read.one("previous-generation", flag),
+            burstable: read.one("burstable", flag),
+            max_vcpus_percent: read.one("max-vcpus", bound),
+            max_memory_percent: read.one("max-memory", bound),
+            strategy: read.one("allocation-strategy", strategy),
+            max_price_percent: read.one("max-price", max_price),
+            min_saving_percent: read.one("min-saving", |text| percent(text).filter(|percent| *percent <= 99)),
+            removal: read.one("removal", |text| {
+                // `autoscaling` is the predecessor's word for the same thing.
+                choice(
+                    text,
+                    &[
+                        ("terminate", Removal::Terminate),
+                        ("autoscaling", Removal::Terminate),
+                        ("detach", Removal::Detach),
+                    ],
+                )
+            }),
+            may_raise_max: read.one("on-max", |text| choice(text, &[("raise", true), ("skip", false)])),
+            ignore_launch_hooks: read.one("launch-hooks", |text| choice(text, &[("skip", false), ("ignore", true)])),
+            roll_forward: read.one("roll-forward", flag),
+            min_age_seconds: read.one("min-age", seconds),
+            quiet_seconds: read.one("quiet", seconds),
+            warmup_seconds: read.one("warmup", |text| {
+                if text == "grace" { Some(None) } else { seconds(text).map(Some) }
+            }),
+            settle_seconds: read.one("settle", seconds),
+            boot_deadline_seconds: read.one("boot-deadline", |text| seconds(text).filter(|s| *s >= 300)),
+            retry_window_seconds: read.one("retry-window", |text| seconds(text).filter(|s| *s >= 30)),
+        }
+    }
+}
+
+/// A raw value and where it came from.
+struct Raw {
+    tag: String,
+    text: String,
+}
+
+fn keys() -> String {
+    SETTINGS.iter().map(|setting| setting.key).collect::<Vec<_>>().join(", ")
+}
+
+/// A key in our namespace that nobody knows is a mistake: a typo must not pass for a wish that was granted.
+fn unknown_keys(group: &Group) -> Vec<SettingError> {
+    group
+        .tags
+        .iter()
+        .filter_map(|(key, value)| Some((key, key.strip_prefix(NAMESPACE)?, value)))
+        .filter(|(_, short, _)| {
+            !OWN_KEYS.contains(short) && !SETTINGS.iter().any(|setting| setting.key == *short)
+        })
+        .map(|(key, _, value)| SettingError {
+            tag: key.clone(),
+            found: value.clone(),
+            allowed: format!("one of the settings {}", keys()),
+        })
+        .collect()
+}
+
+fn default_of(setting: &Setting, config: &Config) -> Raw {
+    match config.defaults.get(setting.key) {
+        Some(text) => Raw { tag: format!("default {}", setting.key), text: text.clone() },
+        None => Raw { tag: format!("built-in {}", setting.key), text: setting.default.to_owned() },
+    }
+}
+
+/// Our own tag, else the aliases (all of them), else the deployment's default.
+fn raw_values(setting: &Setting, group: &Group, config: &Config) -> Result<Vec<Raw>, SettingError> {
+    let own = format!("{NAMESPACE}{}", setting.key);
+    if let Some(text) = group.tags.get(&own) {
+        return Ok(vec![Raw { tag: own, text: text.clone() }]);
+    }
+    let mut aliases = Vec::new();
+    for alias in setting.aliases {
+        if let Some(text) = group.tags.get(*alias) {
+            // A percentage alias carries a bare number.
+            let percentage = alias.ends_with("_percentage");
+            let text = if percentage && !text.ends_with('%') { whole_percent(alias, text)? } else { text.clone() };
+            aliases.push(Raw { tag: (*alias).to_owned(), text });
+        }
+    }
+    if aliases.is_empty() { Ok(vec![default_of(setting, config)]) } else { Ok(aliases) }
+}
+
+/// The predecessor allows fractions; we round up, towards more protection.
+fn whole_percent(alias: &str, text: &str) -> Result<String, SettingError> {
+    match text.trim().parse::<f64>() {
+        Ok(value) if (0.0..=100.0).contains(&value) => Ok(format!("{}%", value.ceil() as u32)),
+        _ => Err(SettingError {
+            tag: alias.to_owned(),
+            found: text.to_owned(),
+            allowed: "a number from 0 to 100".to_owned(),
+        }),
+    }
+}
+
+/// Reads raw values and collects what cannot be read.
+struct Reader<'a> {
+    raw: &'a BTreeMap<&'static str, Vec<Raw>>,
+    errors: &'a mut Vec<SettingError>,
+}
+
+impl Reader<'_> {
+    /// The setting's value; after a mistake the built-in default stands in so that the other settings are read too
+    /// (the policy as a whole is refused).
+    fn one<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Option<T>) -> T {
+        let setting = setting(key);
+        for raw in self.raw.get(key).into_iter().flatten() {
+            match parse(raw.text.trim()) {
+                Some(value) => return value,
+                None => self.errors.push(SettingError {
+                    tag: raw.tag.clone(),
+                    found: raw.text.clone(),
+                    allowed: setting.values.to_owned(),
+                }),
+            }
+        }
+        parse(setting.default).expect("built-in defaults parse: a test reads them all")
+    }
+
+    fn floor(&mut self, key: &'static str) -> OnDemandFloor {
+        let setting = setting(key);
+        let mut floor = OnDemandFloor::default();
+        for raw in self.raw.get(key).into_iter().flatten() {
+            match parse_floor(&raw.text) {
+                Some(value) => floor = floor.larger(value),
+                None => self.errors.push(SettingError {
+                    tag: raw.tag.clone(),
+                    found: raw.text.clone(),
+                    allowed: setting.values.to_owned(),
+                }),
+            }
+        }
+        floor
+    }
+}
+
+fn setting(key: &str) -> &'static Setting {
+    SETTINGS.iter().find(|setting| setting.key == key).expect("every key that is read is declared")
+}
+
+fn parse_floor(text: &str) -> Option<OnDemandFloor> {
+    let mut floor = OnDemandFloor::default();
+    for part in text.split(',') {
+        let part = part.trim();
+        floor = floor.larger(match part.ends_with('%') {
+            true => OnDemandFloor { number: 0, percent: percent(part).filter(|percent| *percent <= 100)? },
+            false => OnDemandFloor { number: number(part)?, percent: 0 },
+        });
+    }
+    Some(floor)
+}
+
+/// Digits only: `+3`, ` 3` and `3.0` are mistakes.
+fn number(text: &str) -> Option<u32> {
+    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+}
+
+fn percent(text: &str) -> Option<u32> {
+    number(text.strip_suffix('%')?)
+}
+
+fn bound(text: &str) -> Option<Option<u32>> {
+    if text == "any" { Some(None) } else { percent(text).filter(|percent| *percent >= 100).map(Some) }
+}
+
+fn max_price(text: &str) -> Option<Option<u32>> {
+    if text == "none" { Some(None) } else { percent(text).filter(|percent| (1..=100).contains(percent)).map(Some) }
+}
+
+fn flag(text: &str) -> Option<bool> {
+    choice(text, &[("true", true), ("false", false)])
+}
+
+fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Option<T> {
+    choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value)
+}
+
+fn strategy(text: &str) -> Option<AllocationStrategy> {
+    use AllocationStrategy::*;
+    [PriceCapacityOptimized, CapacityOptimized, CapacityOptimizedPrioritized, Diversified, LowestPrice]
+        .into_iter()
+        .find(|strategy| strategy.as_str() == text)
+}
+
+/// `90s`, `10m`, `2h`; at most a week.
+fn seconds(text: &str) -> Option<u32> {
+    const WEEK: u32 = 7 * 24 * 3600;
+    let unit = text.chars().last()?;
+    let factor = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        _ => return None,
+    };
+    number(&text[..text.len() - 1])?.checked_mul(factor).filter(|seconds| *seconds <= WEEK)
+}
+
+fn patterns(text: &str) -> Option<TypePatterns> {
+    let patterns: Vec<String> =
+        text.split([',', ' ']).map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect();
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-*?".contains(&byte);
+    patterns.iter().all(|pattern| pattern.bytes().all(allowed)).then_some(TypePatterns(patterns))
+}
+
+/// Tags of the predecessor on this group that have no counterpart, for the report.
+pub fn unused_aliases(group: &Group) -> Vec<&str> {
+    group
+        .tags
+        .keys()
+        .map(String::as_str)
+        .filter(|key| key.starts_with(ALIAS_NAMESPACE))
+        .filter(|key| !SETTINGS.iter().any(|setting| setting.aliases.contains(key)))
+        .collect()
+}
