@@ -77,35 +77,55 @@ pub struct InstanceSpec {
     pub root_devices: Vec<String>,
     /// Default vCPUs.
     pub vcpus: u32,
+    /// Default physical cores (`VCpuInfo.DefaultCores`): where a core has one thread, as many vCPUs do twice the work.
+    pub cores: u32,
+    /// Numbers of cores that CPU options may ask for (`VCpuInfo.ValidCores`), ascending; empty = not stated.
+    pub valid_cores: Vec<u32>,
+    /// Threads per core that CPU options may ask for (`VCpuInfo.ValidThreadsPerCore`), ascending; empty = not stated.
+    pub valid_threads_per_core: Vec<u32>,
     /// Memory, MiB.
     pub memory_mib: u64,
     /// Disks that come with it.
     pub disks: Vec<Disk>,
     /// Those disks speak NVMe.
     pub nvme_disks: bool,
+    /// Those disks are encrypted at rest (`InstanceStorageInfo.EncryptionSupport` is `required`).
+    pub encrypted_disks: bool,
     /// Baseline EBS bandwidth, Mbit/s; 0 = not stated.
     pub ebs_baseline_mbps: u32,
     /// Baseline EBS operations per second; 0 = not stated.
     pub ebs_baseline_iops: u32,
     /// EBS volumes that can be attached; 0 = not stated.
     pub ebs_attachments: u32,
+    /// Network interfaces and disks that come with it take places of those (`AttachmentLimitType` is `shared`).
+    pub ebs_attachments_shared: bool,
     /// ENA is required.
     pub ena_required: bool,
     /// Baseline network bandwidth, Mbit/s over all cards; 0 = not stated.
     pub network_baseline_mbps: u32,
     /// Network interfaces.
     pub interfaces: u32,
+    /// Network cards (`MaximumNetworkCards`).
+    pub network_cards: u32,
     /// IPv4 addresses per interface.
     pub ipv4_per_interface: u32,
     /// IPv6.
     pub ipv6: bool,
+    /// IPv6 addresses per interface.
+    pub ipv6_per_interface: u32,
+    /// Traffic between instances is encrypted (`EncryptionInTransitSupported`).
+    pub encryption_in_transit: bool,
     /// EFA.
     pub efa: bool,
     /// Idle time-out of tracked TCP connections, seconds; `None` = the old default of five days. The newest Nitro
     /// types drop idle connections after 350 s.
     pub tcp_idle_timeout_seconds: Option<u32>,
-    /// GPUs and other accelerators: name and count, sorted.
+    /// GPUs and other accelerators (Neuron, inference, FPGA, media): name and count, sorted. A part of a GPU
+    /// (`GpuPartitionSize` below 1, where `Count` is 0) has the part in its name and `LogicalGpuCount` as its count:
+    /// `("L4/0.125", 1)`.
     pub accelerators: Vec<(String, u32)>,
+    /// Memory of all of them, MiB: two types with eight `A100` each may differ in it by half.
+    pub accelerator_memory_mib: u64,
     /// CPU credits.
     pub burstable: bool,
     /// Nitro Enclaves.

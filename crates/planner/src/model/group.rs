@@ -5,7 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::{GroupName, ImageId, InstanceId, LifecycleState, Member, PurchaseOption, Replica, SubnetId, Tags, Zone, tag};
+use super::{GroupName, ImageId, InstanceId, InstanceType, LifecycleState, Member, PurchaseOption, Replica, SubnetId, Tags, Zone, tag};
 use crate::journal::{Journal, JournalError};
 
 /// What we saw, and when. `now` is the adapter's clock: nobody else asks one.
@@ -117,6 +117,8 @@ pub struct Activity {
     pub ended_at: Option<Timestamp>,
     /// "shrinking the capacity from X to Y" in its cause.
     pub shrank: Option<(u32, u32)>,
+    /// "in response to a user request" in its cause: somebody called the API, as we do.
+    pub by_request: bool,
 }
 
 /// What a launch template version or a launch configuration says, as far as a swap depends on it.
@@ -124,6 +126,8 @@ pub struct Activity {
 pub struct LaunchFacts {
     /// The template's version, resolved; `None` for a launch configuration.
     pub version: Option<u64>,
+    /// The type that the group launches by itself; `None` if the template names none.
+    pub instance_type: Option<InstanceType>,
     /// The image.
     pub image: Image,
     /// Asks for spot itself.
