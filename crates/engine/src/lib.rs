@@ -1,6 +1,157 @@
 //! Makes it so: look, plan, guard, apply. Owns the port, the event formats and the JSON that we promise.
+//!
+//! One pass performs at most one action on one group and keeps nothing: what must survive is on AWS before the effect it
+//! accounts for. The caller may be killed at any line and start again.
 #![warn(missing_docs)]
 
 mod cloud;
+pub mod trigger;
+pub mod view;
+
+use planner::action::Action;
+use planner::guard;
+use planner::market::Market;
+use planner::model::{GroupName, InstanceId, Observation};
+use planner::plan::{Need, Plan, plan};
+use planner::policy::Config;
+use planner::reason::Refusal;
 
 pub use cloud::{Cloud, CloudError, Scope};
+
+/// One look at a group and the plan that follows from it.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// What was seen.
+    pub observation: Observation,
+    /// What we want now.
+    pub plan: Plan,
+}
+
+/// One look-decide-check-act on one group.
+#[derive(Debug)]
+pub struct Pass {
+    /// The group.
+    pub group: GroupName,
+    /// What was seen and wanted; `None` if the group does not exist.
+    pub look: Option<Look>,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a pass.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing to do and nothing to wait for.
+    Quiet,
+    /// A swap waits for something that comes by itself.
+    Waiting,
+    /// The plan's action was performed.
+    Acted,
+    /// The guard objected to the plan's action: a race or a bug; nothing was done.
+    Refused(Refusal),
+    /// AWS did not perform the plan's action, or its answer was lost.
+    Failed(CloudError),
+    /// There is no such group.
+    Gone,
+}
+
+impl Outcome {
+    /// Whether another pass soon is worth it.
+    pub fn goes_on(&self) -> bool {
+        match self {
+            Outcome::Acted | Outcome::Waiting | Outcome::Refused(_) => true,
+            Outcome::Failed(error) => match error {
+                CloudError::Throttled(_) | CloudError::Conflict(_) | CloudError::NotFound(_) => true,
+                CloudError::InsufficientCapacity(_)
+                | CloudError::Limit(_)
+                | CloudError::Denied(_)
+                | CloudError::Rejected(_) => false,
+            },
+            Outcome::Quiet | Outcome::Gone => false,
+        }
+    }
+}
+
+/// Every enabled group, and every group with a journal of ours, with a plan from a bulk look: cheap, and good enough to
+/// tell which groups have something to do.
+pub async fn survey(cloud: &impl Cloud, config: &Config) -> Result<Vec<Look>, CloudError> {
+    let observations = cloud.observe(&Scope::Enabled).await?;
+    let look = |observation: Observation| Look { plan: plan(&observation, None, config), observation };
+    Ok(observations.into_iter().map(look).collect())
+}
+
+/// One group in full detail, and its plan. Reads only.
+pub async fn look(cloud: &impl Cloud, config: &Config, name: &GroupName) -> Result<Option<Look>, CloudError> {
+    let mut market: Option<Market> = None;
+    let mut closer: Option<InstanceId> = None;
+    let mut observation = match observe(cloud, name, None).await? {
+        Some(observation) => observation,
+        None => return Ok(None),
+    };
+    // Each turn satisfies one need; a victim that turns out to be protected makes way for the next.
+    let limit = 4 + observation.group.members.len();
+    for _ in 0..limit {
+        let plan = plan(&observation, market.as_ref(), config);
+        match &plan.need {
+            None => return Ok(Some(Look { observation, plan })),
+            Some(Need::Market(platform)) => market = Some(cloud.market(*platform).await?),
+            Some(Need::Closer(id)) => closer = Some(id.clone()),
+            Some(Need::Details) => {}
+        }
+        if !matches!(plan.need, Some(Need::Market(_))) {
+            observation = match observe(cloud, name, closer.take()).await? {
+                Some(observation) => observation,
+                None => return Ok(None),
+            };
+        }
+    }
+    let plan = plan(&observation, market.as_ref(), config);
+    Ok(Some(Look { observation, plan }))
+}
+
+/// One pass over one group: at most one action.
+pub async fn reconcile(cloud: &impl Cloud, config: &Config, name: &GroupName) -> Result<Pass, CloudError> {
+    let Some(look) = look(cloud, config, name).await? else {
+        return Ok(Pass { group: name.clone(), look: None, outcome: Outcome::Gone });
+    };
+    let outcome = match &look.plan.action {
+        None if look.plan.is_quiet() => Outcome::Quiet,
+        None => Outcome::Waiting,
+        Some(action) => act(cloud, config, name, &look.observation, action).await?,
+    };
+    Ok(Pass { group: name.clone(), look: Some(look), outcome })
+}
+
+/// Checks the action a second time, on a fresh look if it cannot be taken back, and performs it.
+async fn act(
+    cloud: &impl Cloud,
+    config: &Config,
+    name: &GroupName,
+    seen: &Observation,
+    action: &Action,
+) -> Result<Outcome, CloudError> {
+    let verdict = if action.is_irreversible() {
+        match observe(cloud, name, None).await? {
+            Some(fresh) => guard::check(&fresh, action, config),
+            None => return Ok(Outcome::Gone),
+        }
+    } else {
+        guard::check(seen, action, config)
+    };
+    if let Err(refusal) = verdict {
+        return Ok(Outcome::Refused(refusal));
+    }
+    Ok(match cloud.apply(name, action).await {
+        Ok(()) => Outcome::Acted,
+        Err(error) => Outcome::Failed(error),
+    })
+}
+
+async fn observe(
+    cloud: &impl Cloud,
+    name: &GroupName,
+    closer: Option<InstanceId>,
+) -> Result<Option<Observation>, CloudError> {
+    let scope = Scope::Group { name: name.clone(), closer };
+    Ok(cloud.observe(&scope).await?.into_iter().find(|observation| observation.group.name == *name))
+}

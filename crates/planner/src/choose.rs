@@ -1,9 +1,35 @@
 //! Which capacity pools to ask for, and in which order.
+//!
+//! To spot: types that fit the victim, that its zone offers, whose spot price is below their own on-demand price
+//! (else they are sold out) and low enough against the victim's on-demand price; the cheapest first.
+//!
+//! Back to on-demand: a spot member's own size is an accident of the market, not a wish of the owner. What has to fit
+//! is the type that the group launches by itself, and nothing is taken that costs more than that type does: the way
+//! back ends where the owner began, and going to and fro cannot make a group grow. Only where the template names no
+//! type does the spot member's type stand in for it. The cheapest goes first, as EC2 itself does with on-demand
+//! capacity; the group's own type always passes, so that the way back is never without an answer.
+//!
+//! What an allocation strategy means here, beside being sent to EC2 as it is:
+//!
+//! | strategy | which pools | in which order |
+//! |---|---|---|
+//! | `price-capacity-optimized`, `capacity-optimized` | all; EC2 looks at depth itself and takes no order from us | price |
+//! | `capacity-optimized-prioritized` | all | the owner's: by the first pattern of `allowed-types` that matches, then price; sent as priorities |
+//! | `diversified` | all; pools at or above on-demand never (EC2 refuses them too) | price; [`spread`](crate::budget::spread) then keeps the least used, since a request for one instance has nothing to spread |
+//! | `lowest-price` | the `pools-to-use` cheapest, a hard cap; the next cheapest of those when one has no capacity | price |
 
-use crate::compat::{self, Compatible, Mismatch};
+use std::fmt;
+
+use crate::compat;
 use crate::market::{InstanceSpec, Market};
 use crate::model::{InstanceType, LaunchFacts, Price, PurchaseOption, Zone};
-use crate::policy::Policy;
+use crate::policy::{AllocationStrategy, Policy};
+use crate::reason::Code;
+
+/// Most pools in one request. EC2 has no limit for instant fleets; beyond the sixty cheapest a pool neither wins on
+/// price nor adds anything to the depth that EC2 can choose from, but makes every request longer and lets
+/// `capacity-optimized`, which is blind to prices, choose the dearest.
+pub const POOLS_MAX: usize = 60;
 
 /// One capacity pool that a launch may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +68,11 @@ impl Pools {
     pub fn count(&self) -> usize {
         self.0.len()
     }
+
+    /// Those that `keep` wants, in the same order; `None` if it wants none.
+    pub fn only(&self, keep: impl Fn(&Pool) -> bool) -> Option<Pools> {
+        Pools::new(self.0.iter().filter(|pool| keep(pool)).cloned().collect())
+    }
 }
 
 /// Why there is nothing to ask for.
@@ -71,12 +102,165 @@ pub fn choose(
     market: &Market,
     policy: &Policy,
 ) -> Result<Pools, NoPool> {
-    let _ = (zone, launch, purchase, policy);
-    let victim: Option<&InstanceSpec> = market.specs.get(victim_type);
-    let _: Option<(Compatible<'_>, Mismatch)> = None;
-    let _ = compat::fits;
-    match victim {
-        None => Err(NoPool::UnknownType(victim_type.clone())),
-        Some(_) => Err(NoPool::NothingCompatible),
+    let model_type = model_type(victim_type, launch, purchase, policy);
+    let model = market.specs.get(model_type).ok_or_else(|| NoPool::UnknownType(model_type.clone()))?;
+    let paid_type = match purchase {
+        PurchaseOption::Spot => victim_type,
+        PurchaseOption::OnDemand => model_type,
+    };
+    let on_demand = *market.on_demand.get(paid_type).ok_or_else(|| NoPool::NoOnDemandPrice(paid_type.clone()))?;
+
+    let fitting = fitting(model, zone, launch, purchase, market, policy);
+    if fitting.is_empty() {
+        return Err(NoPool::NothingCompatible);
+    }
+    let priced = priced(&fitting, zone, purchase, market);
+    let limit = Limit::of(on_demand, purchase, policy);
+    let mut ranked: Vec<(usize, Price, &InstanceType)> = priced
+        .iter()
+        .filter(|(price, _)| limit.allows(*price))
+        .map(|(price, instance_type)| (priority(instance_type, model_type, policy), *price, *instance_type))
+        .collect();
+    // Type names differ, so the order is total: it does not depend on the order in which AWS listed the types.
+    ranked.sort_unstable();
+    ranked.truncate(pools_max(purchase, policy));
+
+    let pools = ranked
+        .into_iter()
+        .map(|(_, price, instance_type)| Pool {
+            instance_type: instance_type.clone(),
+            zone: zone.clone(),
+            price,
+            max_price: limit.max_price,
+        })
+        .collect();
+    Pools::new(pools).ok_or_else(|| NoPool::NothingCheaper {
+        on_demand,
+        best: priced.iter().min().map(|(price, instance_type)| ((*instance_type).clone(), *price)),
+    })
+}
+
+/// The type whose work has to be done. To spot: the victim's; with `roll-forward` the one that the group launches now,
+/// since the owner wants members replaced by what the template says today. Back to on-demand: the group's own.
+fn model_type<'a>(
+    victim_type: &'a InstanceType,
+    launch: &'a LaunchFacts,
+    purchase: PurchaseOption,
+    policy: &Policy,
+) -> &'a InstanceType {
+    match purchase {
+        PurchaseOption::Spot if !policy.roll_forward => victim_type,
+        PurchaseOption::Spot | PurchaseOption::OnDemand => launch.instance_type.as_ref().unwrap_or(victim_type),
+    }
+}
+
+/// Types of the zone that fit.
+fn fitting<'a>(
+    model: &InstanceSpec,
+    zone: &Zone,
+    launch: &LaunchFacts,
+    purchase: PurchaseOption,
+    market: &'a Market,
+    policy: &Policy,
+) -> Vec<&'a InstanceType> {
+    let Some(offered) = market.offerings.get(zone) else {
+        return Vec::new();
+    };
+    market
+        .specs
+        .values()
+        .filter_map(|candidate| compat::fits_at_all(purchase, model, launch, policy, candidate))
+        .map(|compatible| &compatible.spec().instance_type)
+        .filter(|instance_type| offered.contains(*instance_type))
+        .collect()
+}
+
+/// Those that have a price now. A spot price at or above on-demand is no price: the pool is sold out.
+fn priced<'a>(
+    types: &[&'a InstanceType],
+    zone: &Zone,
+    purchase: PurchaseOption,
+    market: &Market,
+) -> Vec<(Price, &'a InstanceType)> {
+    let price = |instance_type: &InstanceType| match purchase {
+        PurchaseOption::Spot => market.spot_price(zone, instance_type),
+        PurchaseOption::OnDemand => market.on_demand.get(instance_type).copied(),
+    };
+    types.iter().filter_map(|instance_type| Some((price(instance_type)?, *instance_type))).collect()
+}
+
+/// What a pool may cost.
+struct Limit {
+    on_demand: Price,
+    min_saving_percent: u32,
+    max_price: Option<Price>,
+}
+
+impl Limit {
+    fn of(on_demand: Price, purchase: PurchaseOption, policy: &Policy) -> Limit {
+        match purchase {
+            PurchaseOption::Spot => Limit {
+                on_demand,
+                min_saving_percent: policy.min_saving_percent,
+                max_price: policy.max_price_percent.map(|percent| on_demand.percent(percent)),
+            },
+            PurchaseOption::OnDemand => Limit { on_demand, min_saving_percent: 0, max_price: None },
+        }
+    }
+
+    /// Multiplied out, not divided: a market at twice the prices gets the same answer. A pool above the cap could only
+    /// answer `SpotMaxPriceTooLow`.
+    fn allows(&self, price: Price) -> bool {
+        let most_percent = 100 - self.min_saving_percent.min(100);
+        u128::from(price.0) * 100 <= u128::from(self.on_demand.0) * u128::from(most_percent)
+            && self.max_price.is_none_or(|max_price| price <= max_price)
+    }
+}
+
+/// Place of a type in the owner's list: the first pattern that matches. The same for all where order is not asked for.
+fn priority(instance_type: &InstanceType, victim_type: &InstanceType, policy: &Policy) -> usize {
+    match policy.strategy {
+        AllocationStrategy::CapacityOptimizedPrioritized => {
+            policy.allowed_types.position(instance_type.as_str(), victim_type.as_str()).unwrap_or(usize::MAX)
+        }
+        AllocationStrategy::PriceCapacityOptimized
+        | AllocationStrategy::CapacityOptimized
+        | AllocationStrategy::Diversified
+        | AllocationStrategy::LowestPrice => 0,
+    }
+}
+
+fn pools_max(purchase: PurchaseOption, policy: &Policy) -> usize {
+    match (purchase, policy.pools_to_use) {
+        (PurchaseOption::Spot, Some(pools)) => (pools as usize).min(POOLS_MAX),
+        (PurchaseOption::Spot, None) | (PurchaseOption::OnDemand, _) => POOLS_MAX,
+    }
+}
+
+impl fmt::Display for NoPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownType(instance_type) => write!(f, "{instance_type} is not among the region's instance types"),
+            Self::NoOnDemandPrice(instance_type) => write!(f, "no on-demand price is known for {instance_type}"),
+            Self::NothingCompatible => f.write_str("no type of the zone fits"),
+            Self::NothingCheaper { on_demand, best: Some((instance_type, price)) } => write!(
+                f,
+                "nothing that fits is cheap enough: the cheapest is {instance_type} at {price}, on-demand is {on_demand}"
+            ),
+            Self::NothingCheaper { on_demand, best: None } => {
+                write!(f, "nothing that fits has a price now, on-demand is {on_demand}")
+            }
+        }
+    }
+}
+
+impl Code for NoPool {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownType(_) => "unknown-type",
+            Self::NoOnDemandPrice(_) => "no-on-demand-price",
+            Self::NothingCompatible => "nothing-compatible",
+            Self::NothingCheaper { .. } => "nothing-cheaper",
+        }
     }
 }

@@ -1,1 +1,297 @@
-//! In progress.
+//! The second opinion on one action, on a look as fresh as it can be.
+//!
+//! Written apart from the planner and by its own light: a refusal is a bug over there, or a race with the world.
+
+use crate::action::{Action, Expect, Finished};
+use crate::journal::Journal;
+use crate::model::{Group, InstanceId, LifecycleState, Member, Observation, PurchaseOption, Role, RunState, tag};
+use crate::policy::{Config, Policy, enabled};
+use crate::reason::Refusal;
+
+/// `Ok` if nothing speaks against performing `action` on the group as `fresh` shows it.
+pub fn check(fresh: &Observation, action: &Action, config: &Config) -> Result<(), Refusal> {
+    let guard = Guard { group: &fresh.group, config };
+    guard.verdict(action).map_err(|why| Refusal { action: action.name(), why })
+}
+
+struct Guard<'a> {
+    group: &'a Group,
+    config: &'a Config,
+}
+
+type Verdict = Result<(), String>;
+
+fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Verdict {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
+
+impl Guard<'_> {
+    fn verdict(&self, action: &Action) -> Verdict {
+        match action {
+            Action::Launch(launch) => {
+                let policy = self.wanted()?;
+                require(launch.enabled.name() == &self.group.name, || "made for another group".to_owned())?;
+                require(self.group.journal().is_none(), || "a swap is in flight".to_owned())?;
+                let living = self.group.replicas.iter().find(|replica| replica.state.is_alive());
+                require(living.is_none(), || format!("{} is there already", living.expect("just seen").id))?;
+                self.in_service(&launch.victim)?;
+                self.floor_after(launch.purchase, &policy)?;
+                require(launch.tags.get(tag::ROLE).map(String::as_str) == Some(Role::Replica.as_str()), || {
+                    "the replica would be born without its role".to_owned()
+                })?;
+                require(launch.tags.get(tag::STACK) == Some(&self.config.stack), || {
+                    "the replica would be born without its owner".to_owned()
+                })?;
+                require(launch.tags.contains_key(tag::DEADLINE), || {
+                    "the replica would be born without a deadline".to_owned()
+                })?;
+                require(!launch.client_token.is_empty() && launch.client_token.len() <= 64, || {
+                    "no client token".to_owned()
+                })
+            }
+            Action::Discard { replica } => {
+                self.outsider(replica, Role::Replica)?;
+                let armed = self.journal().is_ok_and(|journal| journal.replica == *replica);
+                require(!armed, || format!("{replica} is named by the journal"))
+            }
+            Action::EndDoomed { victim } => self.outsider(victim, Role::Doomed),
+            Action::Arm { journal } => {
+                self.wanted()?;
+                require(journal.stack == self.config.stack, || "not our journal".to_owned())?;
+                match self.group.journal() {
+                    None => {}
+                    Some(Ok(present)) if present == *journal => {}
+                    Some(_) => return Err("another journal is on the group".to_owned()),
+                }
+                let inside = self.group.member(&journal.replica).and_then(|member| member.ours.as_ref());
+                let outside = self.group.replica(&journal.replica).map(|replica| &replica.ours);
+                let ours = inside.or(outside).ok_or_else(|| format!("{} is not there", journal.replica))?;
+                // Writing back a copy accounts for what was done already; a new journal must match the group.
+                if ours.journal.as_ref() == Some(journal) {
+                    return Ok(());
+                }
+                require(journal.desired == self.group.desired, || {
+                    format!("desired is {}, not {}", self.group.desired, journal.desired)
+                })?;
+                self.in_service(&journal.victim)
+            }
+            Action::Prepare { suspend_az_rebalance, raise_max } => {
+                self.wanted()?;
+                let journal = self.journal()?;
+                require(!suspend_az_rebalance || journal.suspends_az_rebalance, || {
+                    "the journal does not say that AZRebalance is suspended".to_owned()
+                })?;
+                let Some(max) = raise_max else { return Ok(()) };
+                require(journal.raised_max == Some(*max), || "the journal says otherwise about MaxSize".to_owned())?;
+                require(max.raised == max.original + 1, || "MaxSize may be raised by one only".to_owned())?;
+                require(self.group.max_size == max.original, || format!("MaxSize is {}", self.group.max_size))
+            }
+            Action::Attach { replica, expect } => self.attach(replica, expect),
+            Action::Doom { victim, .. } => {
+                self.wanted()?;
+                require(self.journal()?.victim == *victim, || format!("the journal does not name {victim}"))?;
+                self.in_service(victim)
+            }
+            Action::Pardon { victim } => {
+                let member = self.member(victim)?;
+                require(member.is_doomed(), || format!("{victim} is not doomed"))
+            }
+            Action::Detach { victim, expect } => {
+                self.decrement(victim, expect)?;
+                let member = self.member(victim)?;
+                require(member.is_doomed(), || format!("{victim} would run on unmarked"))?;
+                require(self.journal()?.victim == *victim, || format!("the journal does not name {victim}"))
+            }
+            Action::Terminate { member, expect } => self.decrement(member, expect),
+            Action::Compensate { from, to } => {
+                self.journal()?;
+                require(*to == *from + 1, || "more than one".to_owned())?;
+                require(self.group.desired == *from, || format!("desired is {}", self.group.desired))?;
+                require(*to <= self.group.max_size, || format!("MaxSize is {}", self.group.max_size))
+            }
+            Action::Restore { max, resume_az_rebalance } => {
+                let journal = self.journal_or_copy()?;
+                require(!resume_az_rebalance || journal.suspends_az_rebalance, || {
+                    "AZRebalance was not suspended by us".to_owned()
+                })?;
+                let Some(max) = max else { return Ok(()) };
+                require(journal.raised_max == Some(*max), || "the journal says otherwise about MaxSize".to_owned())?;
+                require(self.group.max_size == max.raised, || format!("MaxSize is {}", self.group.max_size))?;
+                require(self.group.desired <= max.original || self.stands_still(None), || {
+                    format!("{} are wanted and the group is not stable", self.group.desired)
+                })
+            }
+            Action::Finish { replica, drop_journal } => self.finish(replica.as_ref(), *drop_journal),
+        }
+    }
+
+    fn attach(&self, replica: &InstanceId, expect: &Expect) -> Verdict {
+        let policy = self.wanted()?;
+        let journal = self.journal()?;
+        require(journal.replica == *replica, || format!("the journal names {}", journal.replica))?;
+        require(self.group.member(replica).is_none(), || format!("{replica} is a member already"))?;
+        let outside = self.group.replica(replica).ok_or_else(|| format!("{replica} is not there"))?;
+        require(outside.state == RunState::Running && !outside.interrupted, || {
+            format!("{replica} is not running well")
+        })?;
+        require(outside.ours.role == Role::Replica, || format!("{replica} is not a replica"))?;
+        self.as_expected(expect)?;
+        require(self.group.desired == journal.desired, || {
+            format!("desired is {}, not {}", self.group.desired, journal.desired)
+        })?;
+        require(self.stands_still(None), || "members are coming or going".to_owned())?;
+        require(self.group.max_size > self.group.desired, || "no room below MaxSize".to_owned())?;
+        self.in_service(&journal.victim)?;
+        self.floor_after(outside.purchase, &policy)
+    }
+
+    /// Removing one member with a decrement: only the one that we added.
+    fn decrement(&self, leaving: &InstanceId, expect: &Expect) -> Verdict {
+        let journal = self.journal()?;
+        require(self.group.desired == journal.desired + 1, || {
+            format!("desired is {}, not {} + 1", self.group.desired, journal.desired)
+        })?;
+        self.as_expected(expect)?;
+        let member = self.member(leaving)?;
+        require(!member.protected, || format!("{leaving} is protected from scale-in"))?;
+        require(self.group.desired > self.group.min_size, || format!("MinSize is {}", self.group.min_size))?;
+        require(self.stands_still(Some(member)), || "members are coming or going".to_owned())?;
+        if member.id == journal.replica {
+            return Ok(());
+        }
+        require(member.lifecycle == LifecycleState::InService, || format!("{leaving} is {}", member.lifecycle))?;
+        let replica = self.group.member(&journal.replica);
+        if member.id == journal.victim {
+            let stands_in = replica.is_some_and(|replica| replica.serves() && replica.purchase != member.purchase);
+            let replaced = replica.is_none_or(|replica| replica.lifecycle.is_leaving());
+            require(stands_in || replaced, || format!("{} does not serve", journal.replica))?;
+        }
+        if member.purchase == PurchaseOption::Spot {
+            return require(member.ours.is_some(), || format!("{leaving} was not brought by us"));
+        }
+        let left = self.group.in_service(PurchaseOption::OnDemand) - 1;
+        match self.wanted() {
+            Ok(policy) => {
+                let floor = policy.min_on_demand.of(journal.desired);
+                require(left >= floor, || format!("{left} on-demand members would be left of {floor}"))
+            }
+            // Not enabled any more: only what came after us may go, back to how it was.
+            Err(_) => {
+                let came_after = member.launched_at().is_some_and(|at| at >= journal.written_at);
+                let replica_gone = replica.is_none_or(|replica| replica.lifecycle.is_leaving());
+                require(came_after || replica_gone, || "the group is not enabled".to_owned())
+            }
+        }
+    }
+
+    fn finish(&self, replica: Option<&Finished>, drop_journal: bool) -> Verdict {
+        if let Some(Finished::Member(id)) = replica {
+            let member = self.member(id)?;
+            require(!member.lifecycle.is_leaving(), || format!("{id} is leaving"))?;
+        }
+        if let Some(Finished::Kept(id)) = replica {
+            require(self.group.member(id).is_none(), || format!("{id} is a member"))?;
+        }
+        if !drop_journal {
+            return Ok(());
+        }
+        let journal = self.journal()?;
+        let raised = journal.raised_max.is_some_and(|max| self.group.max_size == max.raised);
+        require(!raised, || "MaxSize is still raised".to_owned())?;
+        let suspended = journal.suspends_az_rebalance && self.group.suspended.contains("AZRebalance");
+        require(!suspended, || "AZRebalance is still suspended".to_owned())?;
+        let doomed = self
+            .group
+            .member(&journal.victim)
+            .is_some_and(|victim| victim.is_doomed() && victim.lifecycle == LifecycleState::InService);
+        require(!doomed, || format!("{} is still doomed", journal.victim))
+    }
+
+    /// Enabled by its owner, with settings that can be understood.
+    fn wanted(&self) -> Result<Policy, String> {
+        enabled(self.group, self.config).ok_or("the group is not enabled")?;
+        Policy::of(self.group, self.config).map_err(|errors| errors[0].to_string())
+    }
+
+    fn journal(&self) -> Result<Journal, String> {
+        match self.group.journal() {
+            Some(Ok(journal)) if journal.stack == self.config.stack => Ok(journal),
+            Some(Ok(journal)) => Err(format!("the journal belongs to {}", journal.stack)),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err("no journal is on the group".to_owned()),
+        }
+    }
+
+    fn journal_or_copy(&self) -> Result<Journal, String> {
+        let copy = || {
+            let inside = self.group.members.iter().filter_map(|member| member.ours.as_ref());
+            let outside = self.group.replicas.iter().map(|replica| &replica.ours);
+            inside
+                .chain(outside)
+                .filter(|ours| ours.role == Role::Replica && ours.stack == self.config.stack)
+                .find_map(|ours| ours.journal.clone())
+        };
+        self.journal().or_else(|why| copy().ok_or(why))
+    }
+
+    fn member(&self, id: &InstanceId) -> Result<&Member, String> {
+        self.group.member(id).ok_or_else(|| format!("{id} is not a member"))
+    }
+
+    fn in_service(&self, id: &InstanceId) -> Verdict {
+        let member = self.member(id)?;
+        require(member.lifecycle == LifecycleState::InService, || format!("{id} is {}", member.lifecycle))?;
+        require(!member.protected, || format!("{id} is protected from scale-in"))
+    }
+
+    /// An instance of ours in that role, and not a member of the group.
+    fn outsider(&self, id: &InstanceId, role: Role) -> Verdict {
+        require(self.group.member(id).is_none(), || format!("{id} is a member"))?;
+        let outside = self.group.replica(id).ok_or_else(|| format!("{id} is not ours"))?;
+        require(!outside.was_member, || format!("{id} is a member of some group"))?;
+        require(outside.ours.role == role, || format!("{id} is a {}", outside.ours.role.as_str()))?;
+        require(outside.ours.stack == self.config.stack, || format!("{id} belongs to {}", outside.ours.stack))
+    }
+
+    fn as_expected(&self, expect: &Expect) -> Verdict {
+        let serving = self.group.serving();
+        require(self.group.desired == expect.desired, || {
+            format!("desired is {}, not {}", self.group.desired, expect.desired)
+        })?;
+        require(serving == expect.serving, || format!("{serving} serve, not {}", expect.serving))
+    }
+
+    /// The floor as it will be when a member bought as `brings` has come and its opposite has gone.
+    fn floor_after(&self, brings: PurchaseOption, policy: &Policy) -> Verdict {
+        let floor = policy.min_on_demand.of(self.group.desired);
+        let on_demand = self.group.in_service(PurchaseOption::OnDemand);
+        match brings {
+            PurchaseOption::Spot => {
+                require(on_demand > floor, || format!("{on_demand} on-demand members for a floor of {floor}"))
+            }
+            PurchaseOption::OnDemand => {
+                require(on_demand < floor, || format!("{on_demand} on-demand members reach the floor of {floor}"))
+            }
+        }
+    }
+
+    /// As many serve as desired and nobody comes or goes; a leaving member that does not serve does not count.
+    fn stands_still(&self, leaving: Option<&Member>) -> bool {
+        let idle = leaving.filter(|member| !member.serves());
+        let wanted = self.group.desired - u32::from(idle.is_some());
+        let calm = |member: &Member| match &member.lifecycle {
+            LifecycleState::InService
+            | LifecycleState::Terminated
+            | LifecycleState::Detached
+            | LifecycleState::TerminatingRetained => true,
+            LifecycleState::Terminating => self.group.is_earlier_victim(&member.id),
+            LifecycleState::Detaching => member.is_doomed(),
+            LifecycleState::Pending
+            | LifecycleState::EnteringStandby
+            | LifecycleState::Standby
+            | LifecycleState::Other(_) => false,
+        };
+        self.group.serving() == wanted
+            && self.group.members.iter().filter(|member| idle.is_none_or(|idle| idle.id != member.id)).all(calm)
+    }
+}

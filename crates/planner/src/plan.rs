@@ -1,1 +1,270 @@
-//! In progress.
+//! Puts one group's plan together: the table of contents of this crate.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::action::{Action, Launch};
+use crate::choose::{self, NoPool, Pools};
+use crate::market::Market;
+use crate::model::{
+    Group, InstanceId, InstanceType, LifecycleState, Member, Observation, Platform, PurchaseOption, Tags, Zone, tag,
+};
+use crate::policy::{Config, EnabledGroup, Policy, enabled};
+use crate::preflight::{self, Moment, Strictness};
+use crate::reason::{Blocker, Reason, Wait};
+use crate::swap::{Step, Swap};
+
+/// What we want now: at most one action, and why everything else is left alone.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Where the swap of the group stands.
+    pub swap: &'static str,
+    /// What to do.
+    pub action: Option<Action>,
+    /// What has to be known before there can be a plan.
+    pub need: Option<Need>,
+    /// What a swap in flight, or one about to start, waits for.
+    pub wait: Option<Wait>,
+    /// Why no swap may start.
+    pub blockers: Vec<Blocker>,
+    /// Members that stay as they are.
+    pub left_alone: Vec<(InstanceId, Reason)>,
+}
+
+/// What has to be known before there can be a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The group's slow facts.
+    Details,
+    /// Types and prices.
+    Market(Platform),
+    /// EC2 termination protection of one member.
+    Closer(InstanceId),
+}
+
+impl Plan {
+    /// Nothing to do, nothing to wait for.
+    pub fn is_quiet(&self) -> bool {
+        self.action.is_none() && self.need.is_none() && !self.is_waiting()
+    }
+
+    /// A swap is in flight and waits for something that comes by itself within minutes.
+    pub fn is_waiting(&self) -> bool {
+        self.wait.is_some()
+    }
+
+    fn act(action: Action) -> Self {
+        Self { action: Some(action), ..Self::default() }
+    }
+
+    fn wait(wait: Wait) -> Self {
+        Self { wait: Some(wait), ..Self::default() }
+    }
+
+    fn need(need: Need) -> Self {
+        Self { need: Some(need), ..Self::default() }
+    }
+
+    fn leave(blockers: Vec<Blocker>) -> Self {
+        Self { blockers, ..Self::default() }
+    }
+}
+
+/// The plan for one group.
+pub fn plan(observation: &Observation, market: Option<&Market>, config: &Config) -> Plan {
+    let Observation { now, group } = observation;
+    let wishes = wishes(group, config);
+    let swap = Swap::read(group, config, *now);
+    let policy = wishes.as_ref().ok().map(|(_, policy)| policy);
+    let mut plan = match swap.next(group, policy, market, config, *now) {
+        Step::Do(action) => Plan::act(action),
+        Step::Wait(wait) => Plan::wait(wait),
+        // A full look without them: they are not to be had just now.
+        Step::Details if group.details.is_some() => {
+            Plan::wait(Wait::Unstable { serving: group.serving(), desired: group.desired })
+        }
+        Step::Details => Plan::need(Need::Details),
+        Step::Market(platform) => Plan::need(Need::Market(platform)),
+        Step::HandsOff => Plan::leave(hands_off(&swap)),
+        Step::Start => match &wishes {
+            Ok((enabled, policy)) => start(group, enabled, policy, market, config, *now),
+            Err(blocker) => Plan::leave(vec![blocker.clone()]),
+        },
+    };
+    plan.swap = swap.name();
+    plan
+}
+
+/// What the owner wants, or why we may not act on it.
+fn wishes(group: &Group, config: &Config) -> Result<(EnabledGroup, Policy), Blocker> {
+    let enabled = enabled(group, config).ok_or(Blocker::NotEnabled)?;
+    let policy = Policy::of(group, config).map_err(Blocker::Settings)?;
+    Ok((enabled, policy))
+}
+
+fn hands_off(swap: &Swap<'_>) -> Vec<Blocker> {
+    match swap {
+        Swap::Foreign { stack } => vec![Blocker::ForeignSwap(stack.clone())],
+        Swap::Unreadable { why } => vec![Blocker::Journal(why.clone())],
+        Swap::Idle
+        | Swap::Warming { .. }
+        | Swap::Unmoored { .. }
+        | Swap::Armed { .. }
+        | Swap::Attached { .. }
+        | Swap::Undoing { .. }
+        | Swap::Settling { .. }
+        | Swap::Forfeit { .. }
+        | Swap::Unlabelled { .. }
+        | Swap::Stray { .. }
+        | Swap::Reprieved { .. } => Vec::new(),
+    }
+}
+
+/// Nothing is in flight: is there a swap to start?
+fn start(
+    group: &Group,
+    enabled: &EnabledGroup,
+    policy: &Policy,
+    market: Option<&Market>,
+    config: &Config,
+    now: Timestamp,
+) -> Plan {
+    let floor = policy.min_on_demand.of(group.desired);
+    let on_demand = group.in_service(PurchaseOption::OnDemand);
+    let leaves = if on_demand < floor { PurchaseOption::Spot } else { PurchaseOption::OnDemand };
+    let nothing_above_floor = leaves == PurchaseOption::OnDemand && on_demand <= floor;
+
+    let mut left_alone = Vec::new();
+    let mut victims: Vec<&Member> = Vec::new();
+    for member in &group.members {
+        match preflight::unfit(member, leaves, group, policy, Strictness::Launch, now) {
+            Some(reason) => left_alone.push((member.id.clone(), reason)),
+            // Only what we brought goes back: a foreign spot member is its owner's business.
+            None if leaves == PurchaseOption::Spot && member.ours.is_none() => {
+                left_alone.push((member.id.clone(), Reason::Spot));
+            }
+            None if nothing_above_floor => left_alone.push((member.id.clone(), Reason::Floor { floor })),
+            None => victims.push(member),
+        }
+    }
+    let idle = |left_alone| Plan { left_alone, ..Plan::default() };
+    if victims.is_empty() {
+        return idle(left_alone);
+    }
+    let blockers = preflight::blockers(group, policy, config, Moment::Start, now);
+    if !blockers.is_empty() {
+        return Plan { blockers, left_alone, ..Plan::default() };
+    }
+    let Some(details) = &group.details else {
+        return Plan::need(Need::Details);
+    };
+    let Some(Ok(launch)) = &details.launch else {
+        return Plan::leave(vec![Blocker::TemplateUnreadable("this look did not read it".to_owned())]);
+    };
+    let Some(platform) = launch.image.platform() else {
+        return Plan::leave(vec![Blocker::UnsupportedBilling(launch.image.usage_operation.clone())]);
+    };
+    let Some(market) = market.filter(|market| market.platform == platform) else {
+        return Plan::need(Need::Market(platform));
+    };
+
+    sort_by_zone_then_age(&mut victims, group);
+    let mut choices: BTreeMap<(&InstanceType, &Zone), Result<Pools, NoPool>> = BTreeMap::new();
+    let mut first: Option<(&Member, Pools)> = None;
+    for victim in victims {
+        if first.is_some() {
+            left_alone.push((victim.id.clone(), Reason::Later));
+            continue;
+        }
+        let brings = leaves.opposite();
+        let pools = choices
+            .entry((&victim.instance_type, &victim.zone))
+            .or_insert_with(|| choose::choose(&victim.instance_type, &victim.zone, launch, brings, market, policy));
+        match pools {
+            Ok(pools) => first = Some((victim, pools.clone())),
+            Err(no_pool) => left_alone.push((victim.id.clone(), Reason::NoPool(no_pool.clone()))),
+        }
+    }
+    let Some((victim, pools)) = first else {
+        return idle(left_alone);
+    };
+    let (window, opens) = launch_window(policy, now);
+    if let Some(until) = opens {
+        return Plan { wait: Some(Wait::LaunchWindow { until }), left_alone, ..Plan::default() };
+    }
+    let Some(ec2) = &victim.ec2 else { return idle(left_alone) };
+    if ec2.termination_protected.is_none() {
+        return Plan { need: Some(Need::Closer(victim.id.clone())), left_alone, ..Plan::default() };
+    }
+    let launch = Launch {
+        enabled: enabled.clone(),
+        group_arn: group.arn.clone(),
+        victim: victim.id.clone(),
+        purchase: leaves.opposite(),
+        source: group.source.clone(),
+        template_version: launch.version,
+        zone: victim.zone.clone(),
+        subnet: ec2.subnet.clone(),
+        placement_group: group.placement_group.clone(),
+        platform,
+        pools,
+        strategy: policy.strategy,
+        tags: replica_tags(group, victim, policy, config, window, now),
+        client_token: client_token(&group.arn, &victim.id, window),
+    };
+    Plan { action: Some(Action::Launch(Box::new(launch))), left_alone, ..Plan::default() }
+}
+
+/// The zone with the fewest members first, so that an attach never worsens the balance; then the oldest.
+fn sort_by_zone_then_age(victims: &mut [&Member], group: &Group) {
+    let mut members_in: BTreeMap<&Zone, usize> = BTreeMap::new();
+    for member in group.members.iter().filter(|member| member.lifecycle == LifecycleState::InService) {
+        *members_in.entry(&member.zone).or_default() += 1;
+    }
+    victims.sort_by(|a, b| {
+        let key = |member: &Member| (members_in.get(&member.zone).copied(), member.zone.clone(), member.launched_at());
+        key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
+    });
+}
+
+/// The number of the launch window, and when it opens if it is not open yet: a replica launched at the end of the
+/// last window must be visible to our tag filters before we may launch again.
+fn launch_window(policy: &Policy, now: Timestamp) -> (u64, Option<Timestamp>) {
+    /// EC2's describe calls are eventually consistent; a minute and a half has always been enough.
+    const VISIBLE_SECONDS: i64 = 90;
+    let length = i64::from(policy.retry_window_seconds);
+    let window = now.as_second().div_euclid(length);
+    // Short windows are for demonstrations: a sixth of the window at most.
+    let closed = VISIBLE_SECONDS.min(length / 6);
+    let opens = Timestamp::from_second(window * length + closed).unwrap_or(now);
+    (window as u64, (opens > now).then_some(opens))
+}
+
+/// The group's propagated tags, so that boot scripts see them as on any member, and ours.
+fn replica_tags(group: &Group, victim: &Member, policy: &Policy, config: &Config, window: u64, now: Timestamp) -> Tags {
+    let deadline = now + SignedDuration::from_secs(i64::from(policy.boot_deadline_seconds));
+    let mut tags = group.propagated_tags.clone();
+    // AWS refuses reserved keys; it sets its own on attach.
+    tags.retain(|key, _| !key.starts_with("aws:"));
+    tags.extend([
+        (tag::ROLE.to_owned(), "replica".to_owned()),
+        (tag::GROUP.to_owned(), group.name.to_string()),
+        (tag::VICTIM.to_owned(), victim.id.to_string()),
+        (tag::WINDOW.to_owned(), window.to_string()),
+        (tag::DEADLINE.to_owned(), deadline.as_second().to_string()),
+        (tag::STACK.to_owned(), config.stack.clone()),
+    ]);
+    tags
+}
+
+/// At most one launch per victim and window, with no stored state: parameters are left out on purpose, a changed list
+/// of pools is then refused as "already tried".
+fn client_token(group_arn: &str, victim: &InstanceId, window: u64) -> String {
+    format!("spotward-{victim}-{window}-{:016x}", fnv1a(group_arn))
+}
+
+/// FNV-1a, 64 bits: spreads names, protects nothing.
+pub(crate) fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

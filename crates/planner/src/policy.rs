@@ -168,7 +168,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "boot-deadline",
         aliases: &[],
-        values: "a duration of at least 5m",
+        values: "a duration of at least 10m",
         default: "30m",
         sentence: "A replica that is not attached by then is terminated; one that is attached and does not serve by then leaves again.",
     },
@@ -435,11 +435,14 @@ impl Policy {
             roll_forward: read.one("roll-forward", flag),
             min_age_seconds: read.one("min-age", seconds),
             quiet_seconds: read.one("quiet", seconds),
-            warmup_seconds: read.one("warmup", |text| {
-                if text == "grace" { Some(None) } else { seconds(text).map(Some) }
-            }),
+            warmup_seconds: read.one(
+                "warmup",
+                |text| {
+                    if text == "grace" { Some(None) } else { seconds(text).map(Some) }
+                },
+            ),
             settle_seconds: read.one("settle", seconds),
-            boot_deadline_seconds: read.one("boot-deadline", |text| seconds(text).filter(|s| *s >= 300)),
+            boot_deadline_seconds: read.one("boot-deadline", |text| seconds(text).filter(|s| *s >= 600)),
             retry_window_seconds: read.one("retry-window", |text| seconds(text).filter(|s| *s >= 30)),
         }
     }
@@ -461,9 +464,7 @@ fn unknown_keys(group: &Group) -> Vec<SettingError> {
         .tags
         .iter()
         .filter_map(|(key, value)| Some((key, key.strip_prefix(NAMESPACE)?, value)))
-        .filter(|(_, short, _)| {
-            !OWN_KEYS.contains(short) && !SETTINGS.iter().any(|setting| setting.key == *short)
-        })
+        .filter(|(_, short, _)| !OWN_KEYS.contains(short) && !SETTINGS.iter().any(|setting| setting.key == *short))
         .map(|(key, _, value)| SettingError {
             tag: key.clone(),
             found: value.clone(),

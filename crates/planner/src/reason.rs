@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::choose::NoPool;
-use crate::model::{InstanceId, InstanceType, LifecycleState};
+use crate::model::{InstanceId, LifecycleState};
 use crate::policy::SettingError;
 
 /// Why a group is unfit for starting a swap now.
@@ -166,8 +166,8 @@ pub enum Wait {
         /// Desired capacity.
         desired: u32,
     },
-    /// The victim is being detached and drained.
-    Draining(InstanceId),
+    /// The victim is gone and the group's activities do not say yet how.
+    NoTrace(InstanceId),
     /// MaxSize is written back when the group is stable: more than the owner's ceiling is running.
     AboveCeiling {
         /// Desired capacity.
@@ -209,16 +209,178 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// `reason-code` of a value, for logs, metrics and the operations manual.
-pub trait Code {
-    /// Lower case with hyphens; stable.
-    fn code(&self) -> &'static str;
+impl Blocker {
+    /// Stable name for logs, metrics and the operations manual.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotEnabled => "not-enabled",
+            Self::Settings(_) => "settings",
+            Self::Status(_) => "group-status",
+            Self::Operator(_) => "operator",
+            Self::MixedInstancesPolicy => "mixed-instances-policy",
+            Self::NoTemplate => "no-template",
+            Self::TemplateUnreadable(_) => "template-unreadable",
+            Self::AlreadySpot => "already-spot",
+            Self::InstanceRequirements => "instance-requirements",
+            Self::CapacityType(_) => "capacity-type",
+            Self::WarmPool => "warm-pool",
+            Self::Weighted(_) => "weighted",
+            Self::InstanceRefresh(_) => "instance-refresh",
+            Self::Suspended(_) => "process-suspended",
+            Self::NewMembersProtected => "new-members-protected",
+            Self::MemberState { .. } => "member-state",
+            Self::LaunchHooks(_) => "launch-hooks",
+            Self::ManagedBy(_) => "managed-by",
+            Self::UnsupportedBilling(_) => "unsupported-billing",
+            Self::ImageUnavailable(_) => "image-unavailable",
+            Self::NotReproducible(_) => "not-reproducible",
+            Self::Unstable { .. } => "unstable",
+            Self::ActivityInProgress => "activity-in-progress",
+            Self::Quiet { .. } => "quiet-period",
+            Self::ScheduledAction { .. } => "scheduled-action",
+            Self::AtMaxSize(_) => "at-max-size",
+            Self::ForeignSwap(_) => "foreign-swap",
+            Self::Journal(_) => "journal-unreadable",
+        }
+    }
 }
 
-/// The first word of [`InstanceType`]'s pool for messages.
-pub(crate) fn pool_text(best: &Option<(InstanceType, crate::model::Price)>) -> String {
-    match best {
-        Some((instance_type, price)) => format!("the cheapest that fits is {instance_type} at {price}"),
-        None => "none that fits has a price now".to_owned(),
+impl fmt::Display for Blocker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotEnabled => write!(f, "the group does not carry the enabling tag"),
+            Self::Settings(errors) => {
+                let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                write!(f, "settings that cannot be understood: {}", texts.join("; "))
+            }
+            Self::Status(status) => write!(f, "the group's status is {status:?}"),
+            Self::Operator(operator) => write!(f, "only {operator} may change the group"),
+            Self::MixedInstancesPolicy => {
+                write!(f, "a mixed instances policy decides between spot and on-demand: set its spot share instead")
+            }
+            Self::NoTemplate => write!(f, "the group has neither launch template nor launch configuration"),
+            Self::TemplateUnreadable(why) => write!(f, "what the group launches cannot be read: {why}"),
+            Self::AlreadySpot => write!(f, "the group's template asks for spot itself"),
+            Self::InstanceRequirements => write!(f, "the template names types by attributes"),
+            Self::CapacityType(kind) => write!(f, "the group is sized in {kind}, not in instances"),
+            Self::WarmPool => write!(f, "warm pools cannot hold spot instances"),
+            Self::Weighted(member) => write!(f, "{member} counts with a weight"),
+            Self::InstanceRefresh(status) => write!(f, "an instance refresh is {status}"),
+            Self::Suspended(process) => write!(f, "the process {process} is suspended"),
+            Self::NewMembersProtected => write!(f, "new members are protected from scale-in"),
+            Self::MemberState { member, state } => write!(f, "{member} is {state}"),
+            Self::LaunchHooks(hooks) => write!(
+                f,
+                "launch lifecycle hooks would not run on attach: {} (spotward:launch-hooks=ignore accepts that)",
+                hooks.join(", ")
+            ),
+            Self::ManagedBy(owner) => write!(f, "the group belongs to {owner}"),
+            Self::UnsupportedBilling(operation) => {
+                write!(f, "instances billed as {operation:?} have no spot price of their own")
+            }
+            Self::ImageUnavailable(image) => write!(f, "the image {image} is not available"),
+            Self::NotReproducible(what) => write!(f, "the template asks for {what}"),
+            Self::Unstable { serving, desired } => {
+                write!(f, "{serving} of {desired} members serve, or members come and go")
+            }
+            Self::ActivityInProgress => write!(f, "a scaling activity is in progress"),
+            Self::Quiet { until } => write!(f, "quiet period after the last scaling activity, until {until}"),
+            Self::ScheduledAction { at } => write!(f, "a scheduled action is due at {at}"),
+            Self::AtMaxSize(max) => {
+                write!(f, "desired equals MaxSize {max}, and spotward:on-max=skip forbids raising it")
+            }
+            Self::ForeignSwap(stack) => write!(f, "the deployment {stack:?} has a swap in flight on this group"),
+            Self::Journal(why) => write!(f, "{why}: remove the tag once the group is as it should be"),
+        }
+    }
+}
+
+impl Reason {
+    /// Stable name for logs, metrics and the operations manual.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Spot => "spot",
+            Self::Floor { .. } => "floor",
+            Self::NotInService(_) => "not-in-service",
+            Self::Unhealthy => "unhealthy",
+            Self::Protected => "protected",
+            Self::TerminationProtected => "termination-protected",
+            Self::Young { .. } => "young",
+            Self::Unseen => "unseen",
+            Self::ElasticIp => "elastic-ip",
+            Self::AttachedLater => "attached-later",
+            Self::Reserved => "reserved",
+            Self::ForeignSubnet => "foreign-subnet",
+            Self::OtherVersion { .. } => "other-version",
+            Self::NoPool(_) => "no-pool",
+            Self::Later => "later",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spot => write!(f, "is bought as it should be"),
+            Self::Floor { floor } => write!(f, "stays on-demand: the floor is {floor}"),
+            Self::NotInService(state) => write!(f, "is {state}"),
+            Self::Unhealthy => write!(f, "is unhealthy"),
+            Self::Protected => write!(f, "is protected from scale-in"),
+            Self::TerminationProtected => write!(f, "has EC2 termination protection"),
+            Self::Young { until } => write!(f, "is too young until {until}"),
+            Self::Unseen => write!(f, "is not shown by EC2 yet"),
+            Self::ElasticIp => write!(f, "has an Elastic IP address that would be lost"),
+            Self::AttachedLater => write!(f, "has volumes or interfaces that were attached after its launch"),
+            Self::Reserved => write!(f, "runs in a capacity reservation that is paid for anyway"),
+            Self::ForeignSubnet => write!(f, "is in a subnet that the group no longer uses"),
+            Self::OtherVersion { member, group } => write!(
+                f,
+                "runs template version {member}, the group launches {group} (spotward:roll-forward=true accepts that)"
+            ),
+            Self::NoPool(no_pool) => write!(f, "{no_pool:?}"),
+            Self::Later => write!(f, "comes later: one swap at a time"),
+        }
+    }
+}
+
+impl Wait {
+    /// Stable name for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::LaunchWindow { .. } => "launch-window",
+            Self::Booting(_) => "booting",
+            Self::StatusChecks(_) => "status-checks",
+            Self::Warmup { .. } => "warmup",
+            Self::Blocked(_) => "blocked",
+            Self::NotServing(_) => "not-serving",
+            Self::Settle { .. } => "settle",
+            Self::Unstable { .. } => "unstable",
+            Self::NoTrace(_) => "no-trace",
+            Self::AboveCeiling { .. } => "above-ceiling",
+        }
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LaunchWindow { until } => write!(f, "the next launch window opens at {until}"),
+            Self::Booting(replica) => write!(f, "{replica} is booting"),
+            Self::StatusChecks(replica) => write!(f, "the status checks of {replica} have not passed yet"),
+            Self::Warmup { replica, until } => write!(f, "{replica} warms up until {until}"),
+            Self::Blocked(blockers) => {
+                let texts: Vec<String> = blockers.iter().map(ToString::to_string).collect();
+                write!(f, "the group is unfit just now: {}", texts.join("; "))
+            }
+            Self::NotServing(replica) => write!(f, "{replica} does not serve yet"),
+            Self::Settle { until } => write!(f, "the victim stays until {until}"),
+            Self::Unstable { serving, desired } => {
+                write!(f, "{serving} of {desired} members serve, or members come and go")
+            }
+            Self::NoTrace(victim) => write!(f, "{victim} is gone and the activities do not say yet how"),
+            Self::AboveCeiling { desired, ceiling } => {
+                write!(f, "{desired} are wanted, the owner's MaxSize is {ceiling}: restored when the group is stable")
+            }
+        }
     }
 }

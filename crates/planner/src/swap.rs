@@ -1,1 +1,645 @@
-//! In progress.
+//! The state machine of one swap, and its recovery table.
+//!
+//! A swap is never stored: [`Swap::read`] derives on every pass, from the group, its journal tag and our replica, where
+//! it stands. Each arm of `read` is one row of the recovery table; going back is a state like any other.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::action::{Action, Expect, Finished};
+use crate::compat;
+use crate::journal::{Journal, RaisedMax};
+use crate::market::Market;
+use crate::model::{
+    Activity, Group, InstanceId, LifecycleState, Member, Platform, PurchaseOption, Replica, Role, RunState,
+};
+use crate::policy::{Config, Policy, Removal};
+use crate::preflight::{self, Moment, Strictness};
+use crate::reason::{StrayReason, Wait};
+
+/// A replica so close to its deadline is not armed any more: ending it must not race with attaching it.
+const ARM_MARGIN: SignedDuration = SignedDuration::from_mins(5);
+/// Our clock and Auto Scaling's may differ by so much.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
+/// A doomed victim is ended by then even if nobody sees it leave.
+const DOOM: SignedDuration = SignedDuration::from_mins(60);
+/// A victim that vanished without a trace in the activities: after so long we forfeit.
+const TRACE: SignedDuration = SignedDuration::from_mins(30);
+
+/// Where one swap stands. Derived from the group, its journal and our replica; never stored.
+#[derive(Clone, Debug)]
+pub enum Swap<'a> {
+    /// Nothing of ours is in flight.
+    Idle,
+    /// Another deployment's swap: hands off.
+    Foreign {
+        /// The other deployment.
+        stack: String,
+    },
+    /// A journal that we cannot read: hands off.
+    Unreadable {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A replica outside the group, without a journal: booting, warming up, or ready to be armed.
+    Warming {
+        /// The replica.
+        replica: &'a Replica,
+    },
+    /// Only the replica's copy of the journal is left: the group's tag was lost.
+    Unmoored {
+        /// The copy.
+        journal: Journal,
+    },
+    /// Journal written, replica still outside, group as it was.
+    Armed {
+        /// The journal.
+        journal: Journal,
+        /// The replica.
+        replica: &'a Replica,
+    },
+    /// Both are members, desired is one more than before.
+    Attached {
+        /// The journal.
+        journal: Journal,
+        /// The replica.
+        replica: &'a Member,
+        /// The victim.
+        victim: &'a Member,
+    },
+    /// The +1 has to be given back, but not by the victim's leaving as planned.
+    Undoing {
+        /// The journal.
+        journal: Journal,
+        /// Why.
+        cause: Undo,
+    },
+    /// Only restoring and clearing up is left.
+    Settling {
+        /// The journal.
+        journal: Journal,
+        /// The group carries the journal.
+        on_group: bool,
+    },
+    /// Somebody else changed desired: both stay, nothing is removed, then as Settling.
+    Forfeit {
+        /// The journal.
+        journal: Journal,
+    },
+    /// A member with our replica tags whose journal is lost: it stays.
+    Unlabelled {
+        /// The replica.
+        replica: &'a Member,
+    },
+    /// An instance of ours outside the group that nobody needs.
+    Stray {
+        /// The replica, or the doomed victim.
+        replica: &'a Replica,
+        /// Why.
+        why: StrayReason,
+    },
+    /// A member marked to leave whose swap is gone: it stays.
+    Reprieved {
+        /// The member.
+        victim: &'a Member,
+    },
+}
+
+/// Why the +1 is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// The victim died or was taken while both were members: the group has replaced it.
+    VictimGone,
+    /// The replica died after its attach: the group replaces it.
+    ReplicaGone,
+}
+
+/// What comes next.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Do this.
+    Do(Action),
+    /// Wait for this.
+    Wait(Wait),
+    /// The group's slow facts are needed first.
+    Details,
+    /// Prices and types are needed first.
+    Market(Platform),
+    /// Nothing is in flight.
+    Start,
+    /// Keep our hands off.
+    HandsOff,
+}
+
+impl<'a> Swap<'a> {
+    /// Reads where the swap of this group stands.
+    pub fn read(group: &'a Group, config: &Config, now: Timestamp) -> Swap<'a> {
+        if let Some(stack) = foreign_stack(group, config) {
+            return Swap::Foreign { stack };
+        }
+        match group.journal() {
+            Some(Err(error)) => Swap::Unreadable { why: error.to_string() },
+            Some(Ok(journal)) => Self::with_journal(group, journal),
+            None => match copy_of_journal(group) {
+                Some(journal) => Swap::Unmoored { journal },
+                None => Self::without_journal(group, now),
+            },
+        }
+    }
+
+    /// The rows of the recovery table that have a journal.
+    fn with_journal(group: &'a Group, journal: Journal) -> Swap<'a> {
+        let added = journal.desired + 1;
+        let inside = group.member(&journal.replica).filter(|member| !member.lifecycle.is_leaving());
+        let victim = group.member(&journal.victim).filter(|member| member.lifecycle == LifecycleState::InService);
+        if let Some(replica) = inside {
+            // Relabelled already: the +1 is spent, only the clearing up was cut short.
+            if !replica.is_replica() {
+                return Swap::Settling { journal, on_group: true };
+            }
+            return match victim {
+                Some(victim) if group.desired == added => Swap::Attached { journal, replica, victim },
+                // Our decrement, or a scale-in that took the victim: done either way.
+                None if group.desired == journal.desired => Swap::Settling { journal, on_group: true },
+                None if group.desired == added => Swap::Undoing { journal, cause: Undo::VictimGone },
+                // Somebody else changed desired. Absolute changes ignore our +1, relative ones leave one too many:
+                // a decrement could put the group below what was asked for.
+                Some(_) | None => Swap::Forfeit { journal },
+            };
+        }
+        let outside = group.replica(&journal.replica);
+        if let Some(replica) = outside.filter(|replica| replica.state.is_alive()) {
+            return match victim {
+                Some(_) if group.desired == journal.desired => Swap::Armed { journal, replica },
+                Some(_) | None => Swap::Settling { journal, on_group: true },
+            };
+        }
+        // Dead or leaving. Without proof that it was ever attached the extra unit may be somebody else's: keep it.
+        let was_attached = group.member(&journal.replica).is_some() || outside.is_some_and(|dead| dead.was_member);
+        if was_attached && group.desired == added {
+            return Swap::Undoing { journal, cause: Undo::ReplicaGone };
+        }
+        Swap::Settling { journal, on_group: true }
+    }
+
+    /// The rows without one.
+    fn without_journal(group: &'a Group, now: Timestamp) -> Swap<'a> {
+        let lost = group.members.iter().find(|member| member.is_replica() && !member.lifecycle.is_leaving());
+        if let Some(replica) = lost {
+            return Swap::Unlabelled { replica };
+        }
+        let doomed =
+            group.members.iter().find(|member| member.is_doomed() && member.lifecycle == LifecycleState::InService);
+        if let Some(victim) = doomed {
+            return Swap::Reprieved { victim };
+        }
+        let mut living: Vec<&Replica> = group.replicas.iter().filter(|replica| replica.state.is_alive()).collect();
+        living.sort_by_key(|replica| (replica.launched_at, replica.id.clone()));
+        let left = |role: Role| living.iter().copied().filter(move |replica| replica.ours.role == role);
+        if let Some(replica) = left(Role::Doomed).next() {
+            return Swap::Stray { replica, why: StrayReason::Doomed };
+        }
+        if let Some(replica) = left(Role::Replica).nth(1) {
+            return Swap::Stray { replica, why: StrayReason::Duplicate };
+        }
+        match left(Role::Replica).next() {
+            None => Swap::Idle,
+            Some(replica) if replica.interrupted || is_stopping(replica.state) => {
+                Swap::Stray { replica, why: StrayReason::Dying }
+            }
+            Some(replica) if replica.ours.deadline - ARM_MARGIN <= now => {
+                Swap::Stray { replica, why: StrayReason::Deadline }
+            }
+            Some(replica) => Swap::Warming { replica },
+        }
+    }
+
+    /// Its name, for people and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Swap::Idle => "idle",
+            Swap::Foreign { .. } => "foreign",
+            Swap::Unreadable { .. } => "unreadable",
+            Swap::Warming { .. } => "warming",
+            Swap::Unmoored { .. } => "unmoored",
+            Swap::Armed { .. } => "armed",
+            Swap::Attached { .. } => "attached",
+            Swap::Undoing { .. } => "undoing",
+            Swap::Settling { .. } => "settling",
+            Swap::Forfeit { .. } => "forfeit",
+            Swap::Unlabelled { .. } => "unlabelled",
+            Swap::Stray { .. } => "stray",
+            Swap::Reprieved { .. } => "reprieved",
+        }
+    }
+
+    /// What comes next. `policy` is `None` when the owner does not want us (any more) or cannot be understood: then
+    /// everything goes back.
+    pub fn next(
+        &self,
+        group: &Group,
+        policy: Option<&Policy>,
+        market: Option<&Market>,
+        config: &Config,
+        now: Timestamp,
+    ) -> Step {
+        let cx = Context { group, market, config, now };
+        match self {
+            Swap::Idle => Step::Start,
+            Swap::Foreign { .. } | Swap::Unreadable { .. } => Step::HandsOff,
+            Swap::Warming { replica } => match policy {
+                Some(policy) => cx.warm(replica, policy),
+                None => Step::Do(Action::Discard { replica: replica.id.clone() }),
+            },
+            Swap::Unmoored { journal } => match policy {
+                // Back to one journal in two places; then the table goes on as usual.
+                Some(_) => Step::Do(Action::Arm { journal: journal.clone() }),
+                None => cx.settle(journal, false),
+            },
+            Swap::Armed { journal, replica } => match policy {
+                Some(policy) => cx.attach(journal, replica, policy),
+                None => cx.settle(journal, true),
+            },
+            Swap::Attached { journal, replica, victim } => match policy {
+                Some(policy) => cx.remove(journal, replica, victim, policy),
+                None => cx.give_back(journal, Some(replica)),
+            },
+            Swap::Undoing { journal, cause } => cx.undo(journal, *cause, policy),
+            Swap::Settling { journal, on_group } => cx.settle(journal, *on_group),
+            Swap::Forfeit { journal } => cx.settle(journal, true),
+            Swap::Unlabelled { replica } => {
+                Step::Do(Action::Finish { replica: Some(Finished::Member(replica.id.clone())), drop_journal: false })
+            }
+            Swap::Stray { replica, why } => Step::Do(match why {
+                StrayReason::Doomed => Action::EndDoomed { victim: replica.id.clone() },
+                StrayReason::Deadline
+                | StrayReason::Dying
+                | StrayReason::Duplicate
+                | StrayReason::Disabled
+                | StrayReason::NoVictim => Action::Discard { replica: replica.id.clone() },
+            }),
+            Swap::Reprieved { victim } => Step::Do(Action::Pardon { victim: victim.id.clone() }),
+        }
+    }
+}
+
+/// What every step looks at.
+struct Context<'a> {
+    group: &'a Group,
+    market: Option<&'a Market>,
+    config: &'a Config,
+    now: Timestamp,
+}
+
+impl<'a> Context<'a> {
+    /// A replica outside, without a journal.
+    fn warm(&self, replica: &Replica, policy: &Policy) -> Step {
+        let group = self.group;
+        if group.details.is_none() {
+            return Step::Details;
+        }
+        let victim = match self.victim_for(replica, policy) {
+            Ok(Some(victim)) => victim,
+            // While members come and go, the one that takes the victim's place may still be on its way.
+            Ok(None) if !group.is_stable() => {
+                return Step::Wait(Wait::Unstable { serving: group.serving(), desired: group.desired });
+            }
+            Ok(None) => return Step::Do(Action::Discard { replica: replica.id.clone() }),
+            Err(platform) => return Step::Market(platform),
+        };
+        if replica.state != RunState::Running {
+            return Step::Wait(Wait::Booting(replica.id.clone()));
+        }
+        if replica.checks_ok != Some(true) {
+            return Step::Wait(Wait::StatusChecks(replica.id.clone()));
+        }
+        let warmup = policy.warmup_seconds.unwrap_or(group.grace_seconds);
+        let until = replica.launched_at + SignedDuration::from_secs(i64::from(warmup));
+        if until > self.now {
+            return Step::Wait(Wait::Warmup { replica: replica.id.clone(), until });
+        }
+        let blockers = preflight::blockers(group, policy, self.config, Moment::Attach, self.now);
+        if !blockers.is_empty() {
+            return Step::Wait(Wait::Blocked(blockers));
+        }
+        // The journal comes first: if we die after raising MaxSize, the next pass must know whose value to restore.
+        Step::Do(Action::Arm {
+            journal: Journal {
+                id: journal_id(&replica.id, self.now),
+                replica: replica.id.clone(),
+                victim: victim.id.clone(),
+                desired: group.desired,
+                raised_max: group
+                    .is_full()
+                    .then_some(RaisedMax { original: group.max_size, raised: group.max_size + 1 }),
+                suspends_az_rebalance: group.zones.len() > 1 && !group.suspends("AZRebalance"),
+                written_at: self.now,
+                stack: self.config.stack.clone(),
+            },
+        })
+    }
+
+    /// The member that the replica stands in for: the one it was launched for, else another of its zone that it can
+    /// replace. `Err`: prices and types are needed to tell.
+    fn victim_for(&self, replica: &Replica, policy: &Policy) -> Result<Option<&'a Member>, Platform> {
+        let group = self.group;
+        if !self.floor_allows(replica.purchase, policy) {
+            return Ok(None);
+        }
+        let leaves = replica.purchase.opposite();
+        let fit =
+            |member: &&Member| preflight::unfit(member, leaves, group, policy, Strictness::Replace, self.now).is_none();
+        if let Some(victim) = group.member(&replica.ours.victim).filter(|member| fit(&member)) {
+            return Ok(Some(victim));
+        }
+        let mut others: Vec<&Member> =
+            group.members.iter().filter(|member| member.zone == replica.zone && fit(member)).collect();
+        if others.is_empty() {
+            return Ok(None);
+        }
+        let Some(Ok(launch)) = group.details.as_ref().and_then(|details| details.launch.as_ref()) else {
+            return Ok(None);
+        };
+        let Some(platform) = launch.image.platform() else { return Ok(None) };
+        let market = self.market.ok_or(platform)?;
+        others.retain(|member| {
+            let (old, new) = (market.specs.get(&member.instance_type), market.specs.get(&replica.instance_type));
+            matches!((old, new), (Some(old), Some(new)) if compat::fits(old, launch, policy, new).is_ok())
+        });
+        others.sort_by_key(|member| (member.launched_at(), member.id.clone()));
+        Ok(others.first().copied())
+    }
+
+    /// Whether a swap in the direction of `brings` is still wanted: on-demand above the floor to replace, or missing
+    /// below it.
+    fn floor_allows(&self, brings: PurchaseOption, policy: &Policy) -> bool {
+        let floor = policy.min_on_demand.of(self.group.desired);
+        let on_demand = self.group.in_service(PurchaseOption::OnDemand);
+        match brings {
+            PurchaseOption::Spot => on_demand > floor,
+            PurchaseOption::OnDemand => on_demand < floor,
+        }
+    }
+
+    /// Journal written, replica outside.
+    fn attach(&self, journal: &Journal, replica: &Replica, policy: &Policy) -> Step {
+        let group = self.group;
+        if group.details.is_none() {
+            return Step::Details;
+        }
+        let victim = group.member(&journal.victim);
+        let fit = victim.is_some_and(|member| {
+            let leaves = replica.purchase.opposite();
+            preflight::unfit(member, leaves, group, policy, Strictness::Replace, self.now).is_none()
+        });
+        let dying = replica.state != RunState::Running || replica.interrupted;
+        let late = replica.ours.deadline - ARM_MARGIN <= self.now;
+        let blocked = !preflight::blockers(group, policy, self.config, Moment::Attach, self.now).is_empty();
+        if !fit || dying || late || blocked || !self.floor_allows(replica.purchase, policy) {
+            return self.settle(journal, true);
+        }
+        let suspend_az_rebalance = journal.suspends_az_rebalance && !group.suspends("AZRebalance");
+        let raise_max = journal.raised_max.filter(|max| group.max_size == max.original);
+        if suspend_az_rebalance || raise_max.is_some() {
+            return Step::Do(Action::Prepare { suspend_az_rebalance, raise_max });
+        }
+        // The owner lowered MaxSize meanwhile: no room, and none that the journal lets us make.
+        if group.is_full() {
+            return self.settle(journal, true);
+        }
+        Step::Do(Action::Attach { replica: replica.id.clone(), expect: Expect::unchanged(group) })
+    }
+
+    /// Both are members.
+    fn remove(&self, journal: &Journal, replica: &Member, victim: &Member, policy: &Policy) -> Step {
+        let group = self.group;
+        let floor = policy.min_on_demand.of(journal.desired);
+        let on_demand = group.in_service(PurchaseOption::OnDemand);
+        let needed = victim.purchase == PurchaseOption::OnDemand && on_demand <= floor;
+        let wrong_way = victim.purchase == replica.purchase;
+        if needed || wrong_way || self.never_served(journal, replica, policy) {
+            return self.give_back(journal, Some(replica));
+        }
+        if !replica.serves() {
+            return Step::Wait(Wait::NotServing(replica.id.clone()));
+        }
+        let until = journal.written_at + SignedDuration::from_secs(i64::from(policy.settle_seconds));
+        if until > self.now {
+            return Step::Wait(Wait::Settle { until });
+        }
+        if !group.is_stable() {
+            return Step::Wait(Wait::Unstable { serving: group.serving(), desired: group.desired });
+        }
+        let expect = Expect::unchanged(group);
+        if preflight::unfit(victim, victim.purchase, group, policy, Strictness::Replace, self.now).is_some() {
+            // Protected mid-swap, say: another of its kind and zone, or the replica goes again.
+            let other = group.members.iter().filter(|member| member.id != replica.id && member.zone == victim.zone);
+            let other = other
+                .filter(|member| {
+                    preflight::unfit(member, victim.purchase, group, policy, Strictness::Replace, self.now).is_none()
+                })
+                .min_by_key(|member| (member.launched_at(), member.id.clone()));
+            return match other {
+                Some(member) => Step::Do(Action::Terminate { member: member.id.clone(), expect }),
+                None => self.give_back(journal, Some(replica)),
+            };
+        }
+        let victim_id = victim.id.clone();
+        Step::Do(match (policy.removal, victim.is_doomed()) {
+            (Removal::Terminate, _) => Action::Terminate { member: victim_id, expect },
+            (Removal::Detach, false) => Action::Doom { victim: victim_id, deadline: self.now + DOOM },
+            (Removal::Detach, true) => Action::Detach { victim: victim_id, expect },
+        })
+    }
+
+    /// Attached, and still not serving when its time is up.
+    fn never_served(&self, journal: &Journal, replica: &Member, policy: &Policy) -> bool {
+        let limit = SignedDuration::from_secs(i64::from(policy.boot_deadline_seconds));
+        !replica.serves() && journal.written_at + limit <= self.now
+    }
+
+    /// The +1 is no longer wanted as planned: find out who is surplus.
+    fn undo(&self, journal: &Journal, cause: Undo, policy: Option<&Policy>) -> Step {
+        let Some(activities) = self.group.details.as_ref().and_then(|details| details.activities.as_ref()) else {
+            return Step::Details;
+        };
+        // A decrement since the journal was written may be ours: the +1 is spent, and doing it again would put the
+        // group below what was asked for.
+        let since = journal.written_at - CLOCK_SKEW;
+        if activities.iter().any(|activity| activity.shrank.is_some() && activity.started_at >= since) {
+            return self.settle(journal, true);
+        }
+        let surplus = match cause {
+            Undo::VictimGone => {
+                let seen = activities.iter().any(|activity| activity.instance.as_ref() == Some(&journal.victim));
+                if !seen && journal.written_at + TRACE > self.now {
+                    return Step::Wait(Wait::NoTrace(journal.victim.clone()));
+                }
+                self.surplus_after_loss_of_victim(journal, policy)
+            }
+            Undo::ReplicaGone => self.surplus_after_loss_of_replica(journal),
+        };
+        self.give_back(journal, surplus)
+    }
+
+    /// The group has replaced the victim by itself: the newcomer is surplus, unless the floor needs it.
+    fn surplus_after_loss_of_victim(&self, journal: &Journal, policy: Option<&Policy>) -> Option<&'a Member> {
+        let group = self.group;
+        let replica = group.member(&journal.replica)?;
+        let Some(policy) = policy else { return Some(replica) };
+        let floor = policy.min_on_demand.of(journal.desired);
+        let spare = group.in_service(PurchaseOption::OnDemand) > floor;
+        match replica.purchase {
+            PurchaseOption::Spot if spare => {
+                newest(group, PurchaseOption::OnDemand, |member| member.id != replica.id).or(Some(replica))
+            }
+            PurchaseOption::Spot => Some(replica),
+            PurchaseOption::OnDemand if spare => Some(replica),
+            PurchaseOption::OnDemand => {
+                newest(group, PurchaseOption::Spot, |member| member.ours.is_some()).or(Some(replica))
+            }
+        }
+    }
+
+    /// The group has replaced the replica by an on-demand member of its own.
+    fn surplus_after_loss_of_replica(&self, journal: &Journal) -> Option<&'a Member> {
+        let group = self.group;
+        let victim = group.member(&journal.victim).filter(|member| member.lifecycle == LifecycleState::InService);
+        let victim_is_spot = victim.is_some_and(|member| member.purchase == PurchaseOption::Spot);
+        // On the way back that is what we wanted: the spot member goes.
+        if victim_is_spot {
+            return victim;
+        }
+        let since = journal.written_at;
+        newest(group, PurchaseOption::OnDemand, |member| member.launched_at().is_some_and(|at| at >= since)).or(victim)
+    }
+
+    /// Removes `surplus` with a decrement once the group stands still; without one, or if it is protected, both stay.
+    fn give_back(&self, journal: &Journal, surplus: Option<&Member>) -> Step {
+        let group = self.group;
+        let Some(surplus) = surplus.filter(|member| !member.protected) else {
+            return self.settle(journal, true);
+        };
+        // A replica that never came into service holds the group unstable; it is not capacity, so it may go.
+        let others_stable = group.serving() == journal.desired
+            && surplus.id == journal.replica
+            && !surplus.serves()
+            && group.members.iter().all(|member| {
+                member.id == surplus.id
+                    || match &member.lifecycle {
+                        LifecycleState::InService => true,
+                        LifecycleState::Terminating => group.is_earlier_victim(&member.id),
+                        LifecycleState::Terminated | LifecycleState::Detached | LifecycleState::TerminatingRetained => {
+                            true
+                        }
+                        LifecycleState::Pending
+                        | LifecycleState::Detaching
+                        | LifecycleState::EnteringStandby
+                        | LifecycleState::Standby
+                        | LifecycleState::Other(_) => false,
+                    }
+            });
+        if !group.is_stable() && !others_stable {
+            return Step::Wait(Wait::Unstable { serving: group.serving(), desired: group.desired });
+        }
+        Step::Do(Action::Terminate { member: surplus.id.clone(), expect: Expect::unchanged(group) })
+    }
+
+    /// Gives back what we changed, then relabels the replica and drops the journal.
+    fn settle(&self, journal: &Journal, on_group: bool) -> Step {
+        let group = self.group;
+        if let Some(step) = self.compensate(journal) {
+            return step;
+        }
+        let victim = group.member(&journal.victim);
+        if let Some(victim) = victim.filter(|member| member.is_doomed() && !member.lifecycle.is_leaving()) {
+            return Step::Do(Action::Pardon { victim: victim.id.clone() });
+        }
+        // Only our own value is restored: the owner may have changed it meanwhile.
+        let raised = journal.raised_max.filter(|max| group.max_size == max.raised);
+        // With more than the owner's ceiling running, lowering MaxSize lets the group remove one by its own policy:
+        // never while members come and go.
+        let above = raised.filter(|max| group.desired > max.original && !group.is_stable());
+        let max = raised.filter(|_| above.is_none());
+        let resume_az_rebalance = journal.suspends_az_rebalance && group.suspends("AZRebalance");
+        if max.is_some() || resume_az_rebalance {
+            return Step::Do(Action::Restore { max, resume_az_rebalance });
+        }
+        if let Some(max) = above {
+            return Step::Wait(Wait::AboveCeiling { desired: group.desired, ceiling: max.original });
+        }
+        let inside = group
+            .member(&journal.replica)
+            .filter(|member| !member.lifecycle.is_leaving() && member.is_replica())
+            .map(|member| Finished::Member(member.id.clone()));
+        let outside = group
+            .replica(&journal.replica)
+            .filter(|replica| replica.state.is_alive() && replica.ours.journal.is_some())
+            .map(|replica| Finished::Kept(replica.id.clone()));
+        let replica = inside.or(outside);
+        if replica.is_none() && !on_group {
+            return Step::HandsOff;
+        }
+        Step::Do(Action::Finish { replica, drop_journal: on_group })
+    }
+
+    /// Our decrement hit a number that somebody else had just changed: give it back, once. The activity's cause proves
+    /// it; a later reading of desired alone would prove nothing.
+    fn compensate(&self, journal: &Journal) -> Option<Step> {
+        let activities = self.group.details.as_ref()?.activities.as_ref()?;
+        let since = journal.written_at - CLOCK_SKEW;
+        let ours = |activity: &&Activity| {
+            activity.by_request
+                && activity.started_at >= since
+                && activity.instance.as_ref().is_some_and(|id| *id == journal.victim || *id == journal.replica)
+        };
+        let (from, to) = activities.iter().find(ours)?.shrank?;
+        let hit_foreign_value = from != journal.desired + 1;
+        let untouched_since = self.group.desired == to;
+        (hit_foreign_value && untouched_since && to < self.group.max_size)
+            .then_some(Step::Do(Action::Compensate { from: to, to: to + 1 }))
+    }
+}
+
+/// A swap or replica of another deployment on this group.
+fn foreign_stack(group: &Group, config: &Config) -> Option<String> {
+    let journal = group.journal().and_then(Result::ok).map(|journal| journal.stack);
+    let outside = group.replicas.iter().filter(|replica| replica.state.is_alive()).map(|replica| &replica.ours);
+    let inside = group.members.iter().filter(|member| member.is_replica()).filter_map(|member| member.ours.as_ref());
+    journal.into_iter().chain(outside.chain(inside).map(|ours| ours.stack.clone())).find(|stack| *stack != config.stack)
+}
+
+/// The copy on a replica, inside or outside. Whoever manages the group's tags may have deleted the original.
+fn copy_of_journal(group: &Group) -> Option<Journal> {
+    let inside = group.members.iter().filter(|member| member.is_replica() && !member.lifecycle.is_leaving());
+    let outside = group
+        .replicas
+        .iter()
+        .filter(|replica| replica.state.is_alive() && replica.ours.role == Role::Replica)
+        .map(|replica| (&replica.id, &replica.ours));
+    inside
+        .filter_map(|member| Some((&member.id, member.ours.as_ref()?)))
+        .chain(outside)
+        .find_map(|(id, ours)| ours.journal.clone().filter(|journal| journal.replica == *id))
+}
+
+fn is_stopping(state: RunState) -> bool {
+    match state {
+        RunState::Stopping | RunState::Stopped => true,
+        RunState::Pending | RunState::Running | RunState::ShuttingDown | RunState::Terminated => false,
+    }
+}
+
+/// The newest unprotected member in service that is bought as `purchase`.
+fn newest<'a>(group: &'a Group, purchase: PurchaseOption, also: impl Fn(&Member) -> bool) -> Option<&'a Member> {
+    group
+        .members
+        .iter()
+        .filter(|member| member.purchase == purchase && member.lifecycle == LifecycleState::InService)
+        .filter(|member| !member.protected && also(member))
+        .max_by_key(|member| (member.launched_at(), member.id.clone()))
+}
+
+/// Eight hex digits that tell one swap from the next in a log.
+fn journal_id(replica: &InstanceId, now: Timestamp) -> String {
+    format!("{:08x}", crate::plan::fnv1a(&format!("{replica} {}", now.as_second())) as u32)
+}

@@ -5,7 +5,10 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::{GroupName, ImageId, InstanceId, InstanceType, LifecycleState, Member, PurchaseOption, Replica, SubnetId, Tags, Zone, tag};
+use super::{
+    GroupName, ImageId, InstanceId, InstanceType, LifecycleState, Member, PurchaseOption, Replica, SubnetId, Tags,
+    Zone, tag,
+};
 use crate::journal::{Journal, JournalError};
 
 /// What we saw, and when. `now` is the adapter's clock: nobody else asks one.
