@@ -3,6 +3,7 @@
 use planner::action::{Action, Launch};
 use planner::model::{Member, PurchaseOption};
 use planner::plan::Need;
+use planner::reason::Code;
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -8,6 +8,12 @@ use crate::choose::NoPool;
 use crate::model::{InstanceId, LifecycleState};
 use crate::policy::SettingError;
 
+/// A stable name for logs, metrics and the operations manual: lower case with hyphens.
+pub trait Code {
+    /// The name.
+    fn code(&self) -> &'static str;
+}
+
 /// Why a group is unfit for starting a swap now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Blocker {
@@ -209,9 +215,8 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl Blocker {
-    /// Stable name for logs, metrics and the operations manual.
-    pub fn code(&self) -> &'static str {
+impl Code for Blocker {
+    fn code(&self) -> &'static str {
         match self {
             Self::NotEnabled => "not-enabled",
             Self::Settings(_) => "settings",
@@ -295,9 +300,8 @@ impl fmt::Display for Blocker {
     }
 }
 
-impl Reason {
-    /// Stable name for logs, metrics and the operations manual.
-    pub fn code(&self) -> &'static str {
+impl Code for Reason {
+    fn code(&self) -> &'static str {
         match self {
             Self::Spot => "spot",
             Self::Floor { .. } => "floor",
@@ -343,9 +347,8 @@ impl fmt::Display for Reason {
     }
 }
 
-impl Wait {
-    /// Stable name for logs and metrics.
-    pub fn code(&self) -> &'static str {
+impl Code for Wait {
+    fn code(&self) -> &'static str {
         match self {
             Self::LaunchWindow { .. } => "launch-window",
             Self::Booting(_) => "booting",
