@@ -15,7 +15,7 @@
 //! |---|---|---|
 //! | `price-capacity-optimized`, `capacity-optimized` | all; EC2 looks at depth itself and takes no order from us | price |
 //! | `capacity-optimized-prioritized` | all | the owner's: by the first pattern of `allowed-types` that matches, then price; sent as priorities |
-//! | `diversified` | all; pools at or above on-demand never (EC2 refuses them too) | price; [`spread`](crate::budget::spread) then keeps the least used, since a request for one instance has nothing to spread |
+//! | `diversified` | all; pools at or above on-demand never (EC2 refuses them too) | price; the group-wide spread is then up to the budget, which keeps the least used, since a request for one instance has nothing to spread |
 //! | `lowest-price` | the `pools-to-use` cheapest, a hard cap; the next cheapest of those when one has no capacity | price |
 
 use std::fmt;
@@ -24,7 +24,6 @@ use crate::compat;
 use crate::market::{InstanceSpec, Market};
 use crate::model::{InstanceType, LaunchFacts, Price, PurchaseOption, Zone};
 use crate::policy::{AllocationStrategy, Policy};
-use crate::reason::Code;
 
 /// Most pools in one request. EC2 has no limit for instant fleets; beyond the sixty cheapest a pool neither wins on
 /// price nor adds anything to the depth that EC2 can choose from, but makes every request longer and lets
@@ -254,8 +253,9 @@ impl fmt::Display for NoPool {
     }
 }
 
-impl Code for NoPool {
-    fn code(&self) -> &'static str {
+impl NoPool {
+    /// Stable name for logs, metrics and the operations manual.
+    pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownType(_) => "unknown-type",
             Self::NoOnDemandPrice(_) => "no-on-demand-price",

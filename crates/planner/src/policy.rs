@@ -96,6 +96,13 @@ pub const SETTINGS: &[Setting] = &[
         sentence: "How EC2 picks among the capacity pools that we ask for.",
     },
     Setting {
+        key: "pools-to-use",
+        aliases: &[],
+        values: "`all`, or a number from 1 to 60 (with `lowest-price` only)",
+        default: "all",
+        sentence: "With `lowest-price`: only so many of the cheapest pools are asked for.",
+    },
+    Setting {
         key: "max-price",
         aliases: &[],
         values: "`none`, or a percentage of the victim's on-demand price (`80%`), at most 100%",
@@ -225,22 +232,44 @@ pub struct TypePatterns(pub Vec<String>);
 impl TypePatterns {
     /// Whether one of the patterns matches. `current` matches the victim's own type.
     pub fn matches(&self, instance_type: &str, victim_type: &str) -> bool {
-        self.0.iter().any(|pattern| match pattern.as_str() {
+        self.position(instance_type, victim_type).is_some()
+    }
+
+    /// The first pattern that matches: the owner's order.
+    pub fn position(&self, instance_type: &str, victim_type: &str) -> Option<usize> {
+        self.0.iter().position(|pattern| match pattern.as_str() {
             "current" => instance_type == victim_type,
             pattern => glob(pattern.as_bytes(), instance_type.as_bytes()),
         })
     }
 }
 
-/// `*` for any run of characters, `?` for one.
+/// `*` for any run of characters, `?` for one. Goes back to the last star only: a tag full of stars costs no more than
+/// pattern times text.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.first(), text.first()) {
-        (None, None) => true,
-        (Some(b'*'), _) => glob(&pattern[1..], text) || (!text.is_empty() && glob(pattern, &text[1..])),
-        (Some(b'?'), Some(_)) => glob(&pattern[1..], &text[1..]),
-        (Some(p), Some(t)) => p == t && glob(&pattern[1..], &text[1..]),
-        (Some(_), None) | (None, Some(_)) => false,
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(byte) if *byte == b'?' || *byte == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            Some(_) | None => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    p = at + 1;
+                    t = from + 1;
+                }
+                None => return false,
+            },
+        }
     }
+    pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
 /// Everything that the owner of one group asked for.
@@ -264,6 +293,8 @@ pub struct Policy {
     pub max_memory_percent: Option<u32>,
     /// EC2's choice among pools.
     pub strategy: AllocationStrategy,
+    /// With the lowest-price strategy: only so many of the cheapest pools.
+    pub pools_to_use: Option<u32>,
     /// Cap on the spot price in percent of the victim's on-demand price.
     pub max_price_percent: Option<u32>,
     /// Least saving in percent of the victim's on-demand price.
@@ -407,7 +438,7 @@ impl Policy {
 
     fn parse(raw: &BTreeMap<&'static str, Vec<Raw>>, errors: &mut Vec<SettingError>) -> Policy {
         let mut read = Reader { raw, errors };
-        Policy {
+        let policy = Policy {
             min_on_demand: read.floor("min-on-demand"),
             allowed_types: read.one("allowed-types", patterns),
             denied_types: read.one("denied-types", patterns),
@@ -417,6 +448,7 @@ impl Policy {
             max_vcpus_percent: read.one("max-vcpus", bound),
             max_memory_percent: read.one("max-memory", bound),
             strategy: read.one("allocation-strategy", strategy),
+            pools_to_use: read.one("pools-to-use", pools_to_use),
             max_price_percent: read.one("max-price", max_price),
             min_saving_percent: read.one("min-saving", |text| percent(text).filter(|percent| *percent <= 99)),
             removal: read.one("removal", |text| {
@@ -444,7 +476,12 @@ impl Policy {
             settle_seconds: read.one("settle", seconds),
             boot_deadline_seconds: read.one("boot-deadline", |text| seconds(text).filter(|s| *s >= 600)),
             retry_window_seconds: read.one("retry-window", |text| seconds(text).filter(|s| *s >= 30)),
+        };
+        // EC2 refuses a number of pools with any other strategy, and so do we: it would be a wish without effect.
+        if policy.pools_to_use.is_some() && policy.strategy != AllocationStrategy::LowestPrice {
+            read.refuse("pools-to-use", "only together with allocation-strategy lowest-price");
         }
+        policy
     }
 }
 
@@ -534,6 +571,14 @@ impl Reader<'_> {
         parse(setting.default).expect("built-in defaults parse: a test reads them all")
     }
 
+    /// A value that can be read, and makes no sense beside another one.
+    fn refuse(&mut self, key: &'static str, allowed: &str) {
+        for raw in self.raw.get(key).into_iter().flatten() {
+            let (tag, found) = (raw.tag.clone(), raw.text.clone());
+            self.errors.push(SettingError { tag, found, allowed: allowed.to_owned() });
+        }
+    }
+
     fn floor(&mut self, key: &'static str) -> OnDemandFloor {
         let setting = setting(key);
         let mut floor = OnDemandFloor::default();
@@ -582,6 +627,10 @@ fn bound(text: &str) -> Option<Option<u32>> {
 
 fn max_price(text: &str) -> Option<Option<u32>> {
     if text == "none" { Some(None) } else { percent(text).filter(|percent| (1..=100).contains(percent)).map(Some) }
+}
+
+fn pools_to_use(text: &str) -> Option<Option<u32>> {
+    if text == "all" { Some(None) } else { number(text).filter(|pools| (1..=60).contains(pools)).map(Some) }
 }
 
 fn flag(text: &str) -> Option<bool> {
