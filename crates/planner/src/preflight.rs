@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{Group, LaunchSource, LifecycleState, Member, PurchaseOption, RunState};
-use crate::policy::{Config, Policy};
+use crate::policy::{Config, Policy, Removal};
 use crate::reason::{Blocker, Reason};
 
 /// A scheduled action so close changes the group under a swap.
@@ -28,6 +28,9 @@ pub fn blockers(group: &Group, policy: &Policy, config: &Config, moment: Moment,
     source(group, policy, &mut blockers);
     members(group, &mut blockers);
     stability(group, policy, moment, now, &mut blockers);
+    if policy.removal == Removal::Detach && group.propagated_tags.get(&config.enable_key) != Some(&config.enable_value) {
+        blockers.push(Blocker::DetachNeedsPropagatedTag);
+    }
     if group.is_full() && !policy.may_raise_max && !has_raised_max(group, config) {
         blockers.push(Blocker::AtMaxSize(group.max_size));
     }

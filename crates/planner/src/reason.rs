@@ -89,6 +89,8 @@ pub enum Blocker {
     ForeignSwap(String),
     /// The journal cannot be read.
     Journal(String),
+    /// `removal=detach` marks victims by tags, which the role may only write on instances that carry the enabling tag.
+    DetachNeedsPropagatedTag,
 }
 
 /// Why one member is left alone.
@@ -246,6 +248,7 @@ impl Code for Blocker {
             Self::AtMaxSize(_) => "at-max-size",
             Self::ForeignSwap(_) => "foreign-swap",
             Self::Journal(_) => "journal-unreadable",
+            Self::DetachNeedsPropagatedTag => "detach-needs-propagated-tag",
         }
     }
 }
@@ -295,6 +298,9 @@ impl fmt::Display for Blocker {
                 write!(f, "desired equals MaxSize {max}, and spotward:on-max=skip forbids raising it")
             }
             Self::ForeignSwap(stack) => write!(f, "the deployment {stack:?} has a swap in flight on this group"),
+            Self::DetachNeedsPropagatedTag => {
+                write!(f, "spotward:removal=detach needs the enabling tag on the instances: set PropagateAtLaunch on it")
+            }
             Self::Journal(why) => write!(f, "{why}: remove the tag once the group is as it should be"),
         }
     }
