@@ -347,7 +347,7 @@ impl fmt::Display for Reason {
                 f,
                 "runs template version {member}, the group launches {group} (spotward:roll-forward=true accepts that)"
             ),
-            Self::NoPool(no_pool) => write!(f, "{no_pool:?}"),
+            Self::NoPool(no_pool) => write!(f, "{no_pool}"),
             Self::Later => write!(f, "comes later: one swap at a time"),
         }
     }
