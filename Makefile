@@ -1,0 +1,57 @@
+# One thing per target; `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# Crates that never compile the AWS SDK: tested first, in seconds.
+FAST := planner engine sim watcher stage
+# Crates that link it: one codegen profile (release) for the binaries, the mapping tests and the transcripts.
+SDK := aws lambda cli
+
+include $(wildcard make/*.mk)
+
+.PHONY: help build test test-fast test-sdk test-template lint boundaries fmt clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+build: ## Build the function (bootstrap) and the CLI (spotward) in target/release
+	$(CARGO) build --release $(addprefix --package ,$(SDK))
+
+test: test-fast test-sdk e2e test-template ## Every test, cheapest first
+
+test-fast: venvs ## Planner tables and properties, guard, engine, simulator, watcher: no AWS SDK
+	$(CARGO) test --quiet $(addprefix --package ,$(FAST))
+
+# All three packages in one cargo call, always: a subset may select other features, and that compiles the SDK again.
+test-sdk: ## Mapping tests of the adapter, transcripts of the CLI, the release binaries
+	$(CARGO) test --release $(addprefix --package ,$(SDK))
+	$(CARGO) build --release $(addprefix --package ,$(SDK))
+
+test-template: venvs ## Lint template.yaml and check it against the code
+	.venv/bin/cfn-lint template.yaml
+	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --template template.yaml
+	.venv/bin/python -m pytest --quiet tests/template
+
+lint: boundaries ## Format, clippy with warnings as errors, crate boundaries
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --quiet --all-targets $(addprefix --package ,$(FAST)) -- -D warnings
+	$(CARGO) clippy --quiet --all-targets $(addprefix --package ,$(SDK)) -- -D warnings
+
+# What a crate must never depend on, said by cargo itself (exit 101 when the package is not in the tree).
+boundaries: ## The planner stays pure, the watcher stays alone, nobody but `aws` links an SDK
+	@! $(CARGO) tree --quiet --package planner --edges normal --invert tokio 2>/dev/null
+	@! $(CARGO) tree --quiet --package planner --edges normal --invert serde 2>/dev/null
+	@! $(CARGO) tree --quiet --package planner --edges normal --invert tracing 2>/dev/null
+	@! $(CARGO) tree --quiet --package engine --edges normal --invert tokio 2>/dev/null
+	@! $(CARGO) tree --quiet --package engine --edges normal --invert aws-types 2>/dev/null
+	@! $(CARGO) tree --quiet --package sim --edges normal --invert tokio 2>/dev/null
+	@! $(CARGO) tree --quiet --package sim --edges normal --invert aws-types 2>/dev/null
+	@! $(CARGO) tree --quiet --package watcher --edges normal --invert planner 2>/dev/null
+	@! $(CARGO) tree --quiet --package watcher --edges normal --invert tokio 2>/dev/null
+	@! grep -lE '^aws-sdk-' crates/{lambda,cli,engine,planner,sim}/Cargo.toml
+
+fmt: ## Format everything
+	$(CARGO) fmt --all
+
+clean: ## Remove build products and virtual environments
+	rm -rf target .venv .venv-ministack .venv-sam .aws-sam
