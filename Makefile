@@ -12,7 +12,7 @@ include $(wildcard make/*.mk)
 .PHONY: help build test test-fast test-sdk test-template lint boundaries fmt clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
 build: ## Build the function (bootstrap) and the CLI (spotward) in target/release
 	$(CARGO) build --release $(addprefix --package ,$(SDK))
@@ -37,17 +37,16 @@ lint: boundaries ## Format, clippy with warnings as errors, crate boundaries
 	$(CARGO) clippy --quiet --all-targets $(addprefix --package ,$(FAST)) -- -D warnings
 	$(CARGO) clippy --quiet --all-targets $(addprefix --package ,$(SDK)) -- -D warnings
 
-# What a crate must never depend on, said by cargo itself (exit 101 when the package is not in the tree).
+# What a crate must never depend on: PACKAGE:DEPENDENCY. An empty tree is an absent dependency.
+FORBIDDEN := planner:tokio planner:serde planner:tracing engine:tokio engine:aws-types engine:lambda_runtime \
+	sim:tokio sim:aws-types watcher:planner watcher:engine watcher:tokio watcher:aws-types
+
 boundaries: ## The planner stays pure, the watcher stays alone, nobody but `aws` links an SDK
-	@! $(CARGO) tree --quiet --package planner --edges normal --invert tokio 2>/dev/null
-	@! $(CARGO) tree --quiet --package planner --edges normal --invert serde 2>/dev/null
-	@! $(CARGO) tree --quiet --package planner --edges normal --invert tracing 2>/dev/null
-	@! $(CARGO) tree --quiet --package engine --edges normal --invert tokio 2>/dev/null
-	@! $(CARGO) tree --quiet --package engine --edges normal --invert aws-types 2>/dev/null
-	@! $(CARGO) tree --quiet --package sim --edges normal --invert tokio 2>/dev/null
-	@! $(CARGO) tree --quiet --package sim --edges normal --invert aws-types 2>/dev/null
-	@! $(CARGO) tree --quiet --package watcher --edges normal --invert planner 2>/dev/null
-	@! $(CARGO) tree --quiet --package watcher --edges normal --invert tokio 2>/dev/null
+	@for pair in $(FORBIDDEN); do \
+		package=$${pair%%:*} dependency=$${pair##*:}; \
+		$(CARGO) tree --quiet --package $$package >/dev/null || exit 1; \
+		if [ -n "$$($(CARGO) tree --quiet --package $$package --edges normal --invert $$dependency 2>/dev/null)" ]; then \
+			echo "$$package must not depend on $$dependency"; exit 1; fi; done
 	@! grep -lE '^aws-sdk-' crates/{lambda,cli,engine,planner,sim}/Cargo.toml
 
 fmt: ## Format everything

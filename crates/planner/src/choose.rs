@@ -24,6 +24,7 @@ use crate::compat;
 use crate::market::{InstanceSpec, Market};
 use crate::model::{InstanceType, LaunchFacts, Price, PurchaseOption, Zone};
 use crate::policy::{AllocationStrategy, Policy};
+use crate::reason::Code;
 
 /// Most pools in one request. EC2 has no limit for instant fleets; beyond the sixty cheapest a pool neither wins on
 /// price nor adds anything to the depth that EC2 can choose from, but makes every request longer and lets
@@ -253,9 +254,8 @@ impl fmt::Display for NoPool {
     }
 }
 
-impl NoPool {
-    /// Stable name for logs, metrics and the operations manual.
-    pub fn code(&self) -> &'static str {
+impl Code for NoPool {
+    fn code(&self) -> &'static str {
         match self {
             Self::UnknownType(_) => "unknown-type",
             Self::NoOnDemandPrice(_) => "no-on-demand-price",

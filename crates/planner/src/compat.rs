@@ -14,6 +14,7 @@ use std::fmt;
 use crate::market::{Disk, InstanceSpec};
 use crate::model::{LaunchFacts, PurchaseOption};
 use crate::policy::Policy;
+use crate::reason::Code;
 
 /// A type that can do the victim's work. Only [`fits`] and [`fits_as`] make one, so nothing unchecked is ever launched.
 #[derive(Clone, Copy, Debug)]
@@ -860,9 +861,8 @@ fn numbers(numbers: &[u32]) -> String {
     numbers.iter().map(u32::to_string).collect::<Vec<_>>().join("/")
 }
 
-impl Mismatch {
-    /// Stable name for logs, metrics and the operations manual.
-    pub fn code(&self) -> &'static str {
+impl Code for Mismatch {
+    fn code(&self) -> &'static str {
         match self {
             Self::NotSpot => "not-spot",
             Self::NotOnDemand => "not-on-demand",

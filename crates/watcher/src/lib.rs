@@ -17,5 +17,6 @@ pub mod settings;
 pub mod sigv4;
 pub mod sns;
 pub mod time;
+pub mod tls;
 pub mod url;
 pub mod watch;

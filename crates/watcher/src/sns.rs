@@ -6,6 +6,7 @@ use crate::http::{Answer, Timed, Trouble, parse, read_answer};
 use crate::message::Message;
 use crate::sigv4::{self, push_form_value};
 use crate::time::{Clock, Epoch};
+use crate::tls;
 use crate::url::{Url, bracketed};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
@@ -293,8 +294,7 @@ impl TimeProvider for CorrectedTime {
 
 /// Made for each publish and dropped: the certificates of the world need not stay in memory for weeks.
 fn tls_config(ca_bundle: Option<&Path>, now: Epoch) -> Result<Arc<ClientConfig>, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_details(provider, Arc::new(CorrectedTime(now)))
+    let mut config = ClientConfig::builder_with_details(Arc::new(tls::provider()), Arc::new(CorrectedTime(now)))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_root_certificates(roots(ca_bundle)?)
