@@ -1,6 +1,7 @@
 //! The port: a region as this program sees it. Two implementations: AWS, and the simulator.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use planner::action::Action;
 use planner::market::Market;
@@ -36,8 +37,9 @@ pub trait Cloud {
     /// the answer.
     fn observe(&self, scope: &Scope) -> impl Future<Output = Result<Vec<Observation>, CloudError>>;
 
-    /// Instance types, offerings and prices of the region for one platform. Implementations may cache.
-    fn market(&self, platform: Platform) -> impl Future<Output = Result<Market, CloudError>>;
+    /// Instance types, offerings and prices of the region for one platform. Shared, since it is large: implementations
+    /// cache it.
+    fn market(&self, platform: Platform) -> impl Future<Output = Result<Arc<Market>, CloudError>>;
 
     /// Performs one action on a group. Performing it again must be harmless; no choice is made here.
     fn apply(&self, group: &GroupName, action: &Action) -> impl Future<Output = Result<(), CloudError>>;

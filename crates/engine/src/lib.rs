@@ -5,8 +5,12 @@
 #![warn(missing_docs)]
 
 mod cloud;
+pub mod settings;
+pub mod snapshot;
 pub mod trigger;
 pub mod view;
+
+use std::sync::Arc;
 
 use planner::action::Action;
 use planner::guard;
@@ -82,7 +86,7 @@ pub async fn survey(cloud: &impl Cloud, config: &Config) -> Result<Vec<Look>, Cl
 
 /// One group in full detail, and its plan. Reads only.
 pub async fn look(cloud: &impl Cloud, config: &Config, name: &GroupName) -> Result<Option<Look>, CloudError> {
-    let mut market: Option<Market> = None;
+    let mut market: Option<Arc<Market>> = None;
     let mut closer: Option<InstanceId> = None;
     let mut observation = match observe(cloud, name, None).await? {
         Some(observation) => observation,
@@ -91,7 +95,7 @@ pub async fn look(cloud: &impl Cloud, config: &Config, name: &GroupName) -> Resu
     // Each turn satisfies one need; a victim that turns out to be protected makes way for the next.
     let limit = 4 + observation.group.members.len();
     for _ in 0..limit {
-        let plan = plan(&observation, market.as_ref(), config);
+        let plan = plan(&observation, market.as_deref(), config);
         match &plan.need {
             None => return Ok(Some(Look { observation, plan })),
             Some(Need::Market(platform)) => market = Some(cloud.market(*platform).await?),
@@ -105,7 +109,7 @@ pub async fn look(cloud: &impl Cloud, config: &Config, name: &GroupName) -> Resu
             };
         }
     }
-    let plan = plan(&observation, market.as_ref(), config);
+    let plan = plan(&observation, market.as_deref(), config);
     Ok(Some(Look { observation, plan }))
 }
 
