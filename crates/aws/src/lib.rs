@@ -94,14 +94,7 @@ impl Aws {
 
     /// From clients that somebody else made.
     pub fn with(clients: Clients, region: String, config: Config) -> Aws {
-        Aws {
-            clients,
-            config,
-            region,
-            has_price_list: true,
-            memory: Mutex::default(),
-            shelf: Mutex::default(),
-        }
+        Aws { clients, config, region, has_price_list: true, memory: Mutex::default(), shelf: Mutex::default() }
     }
 
     /// The region.
