@@ -12,7 +12,7 @@ mod observe;
 mod queue;
 mod template;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
@@ -127,7 +127,7 @@ impl Cloud for Aws {
         }
     }
 
-    async fn market(&self, platform: Platform) -> Result<Market, CloudError> {
+    async fn market(&self, platform: Platform) -> Result<Arc<Market>, CloudError> {
         self.market_of(platform).await
     }
 

@@ -23,88 +23,72 @@ const TYPES_PER_PAGE: i32 = 100;
 const ROWS_PER_PAGE: i32 = 1000;
 const PRODUCTS_PER_PAGE: i32 = 100;
 
-/// What was read, with the time of reading. Survives from one invocation to the next.
+/// The market of each platform that somebody asked for. Survives from one invocation to the next.
 #[derive(Debug, Default)]
-pub(crate) struct Shelf {
-    catalog: Option<Kept<Catalog>>,
-    on_demand: BTreeMap<Platform, Kept<BTreeMap<InstanceType, Price>>>,
-    spot: BTreeMap<Platform, Kept<SpotPrices>>,
+pub(crate) struct Shelf(BTreeMap<Platform, Kept>);
+
+/// A market, and when its parts were read.
+#[derive(Clone, Debug)]
+struct Kept {
+    market: Arc<Market>,
+    catalog_at: Timestamp,
+    spot_at: Timestamp,
 }
 
+type Specs = BTreeMap<InstanceType, InstanceSpec>;
+type Offerings = BTreeMap<Zone, BTreeSet<InstanceType>>;
+type OnDemandPrices = BTreeMap<InstanceType, Price>;
 type SpotPrices = BTreeMap<Zone, BTreeMap<InstanceType, Price>>;
 
-#[derive(Debug)]
-struct Catalog {
-    specs: BTreeMap<InstanceType, InstanceSpec>,
-    offerings: BTreeMap<Zone, BTreeSet<InstanceType>>,
-}
-
-#[derive(Debug)]
-struct Kept<T> {
-    read_at: Timestamp,
-    what: Arc<T>,
-}
-
-impl<T> Kept<T> {
-    fn new(what: T, read_at: Timestamp) -> (Kept<T>, Arc<T>) {
-        let what = Arc::new(what);
-        (Kept { read_at, what: Arc::clone(&what) }, what)
+impl Shelf {
+    fn market(&self, platform: Platform, now: Timestamp) -> Option<&Kept> {
+        self.0.get(&platform).filter(|kept| now.duration_since(kept.catalog_at) < CATALOG_AGE)
     }
 
-    fn fresh(&self, age: SignedDuration, now: Timestamp) -> Option<Arc<T>> {
-        (now.duration_since(self.read_at) < age).then(|| Arc::clone(&self.what))
+    /// Types and offerings are the same for every platform.
+    fn of_any_platform(&self, now: Timestamp) -> Option<&Kept> {
+        Platform::ALL.into_iter().find_map(|platform| self.market(platform, now))
     }
 }
 
 impl Aws {
-    pub(crate) async fn market_of(&self, platform: Platform) -> Result<Market, CloudError> {
+    pub(crate) async fn market_of(&self, platform: Platform) -> Result<Arc<Market>, CloudError> {
         let now = Timestamp::now();
-        let (catalog, on_demand, spot) =
-            tokio::try_join!(self.catalog(now), self.on_demand(platform, now), self.spot(platform, now))?;
-        Ok(Market {
-            platform,
-            specs: catalog.specs.clone(),
-            offerings: catalog.offerings.clone(),
-            on_demand: (*on_demand).clone(),
-            spot: (*spot).clone(),
-        })
+        let (own, any) = {
+            let shelf = self.shelf();
+            (shelf.market(platform, now).cloned(), shelf.of_any_platform(now).cloned())
+        };
+        let kept = match own {
+            Some(kept) if now.duration_since(kept.spot_at) < SPOT_AGE => return Ok(kept.market),
+            Some(kept) => {
+                let spot = self.read_spot(platform, now).await?;
+                Kept { market: Arc::new(Market { spot, ..(*kept.market).clone() }), spot_at: now, ..kept }
+            }
+            None => {
+                let ((specs, offerings, catalog_at), on_demand, spot) = tokio::try_join!(
+                    self.catalog(any, now),
+                    self.read_on_demand(platform),
+                    self.read_spot(platform, now)
+                )?;
+                let market = Market { platform, specs, offerings, on_demand, spot };
+                Kept { market: Arc::new(market), catalog_at, spot_at: now }
+            }
+        };
+        self.shelf().0.insert(platform, kept.clone());
+        Ok(kept.market)
     }
 
-    async fn catalog(&self, now: Timestamp) -> Result<Arc<Catalog>, CloudError> {
-        if let Some(catalog) = self.shelf().catalog.as_ref().and_then(|kept| kept.fresh(CATALOG_AGE, now)) {
-            return Ok(catalog);
+    async fn catalog(&self, any: Option<Kept>, now: Timestamp) -> Result<(Specs, Offerings, Timestamp), CloudError> {
+        if let Some(Kept { market, catalog_at, .. }) = any {
+            return Ok((market.specs.clone(), market.offerings.clone(), catalog_at));
         }
         let (specs, offerings) = tokio::try_join!(self.read_specs(), self.read_offerings())?;
-        let (kept, catalog) = Kept::new(Catalog { specs, offerings }, now);
-        self.shelf().catalog = Some(kept);
-        Ok(catalog)
+        Ok((specs, offerings, now))
     }
 
-    async fn on_demand(
-        &self,
-        platform: Platform,
-        now: Timestamp,
-    ) -> Result<Arc<BTreeMap<InstanceType, Price>>, CloudError> {
-        if let Some(prices) = self.shelf().on_demand.get(&platform).and_then(|kept| kept.fresh(CATALOG_AGE, now)) {
-            return Ok(prices);
-        }
-        let (kept, prices) = Kept::new(self.read_on_demand(platform).await?, now);
-        self.shelf().on_demand.insert(platform, kept);
-        Ok(prices)
-    }
-
-    async fn spot(&self, platform: Platform, now: Timestamp) -> Result<Arc<SpotPrices>, CloudError> {
-        if let Some(prices) = self.shelf().spot.get(&platform).and_then(|kept| kept.fresh(SPOT_AGE, now)) {
-            return Ok(prices);
-        }
-        let (kept, prices) = Kept::new(self.read_spot(platform, now).await?, now);
-        self.shelf().spot.insert(platform, kept);
-        Ok(prices)
-    }
-
-    async fn read_specs(&self) -> Result<BTreeMap<InstanceType, InstanceSpec>, CloudError> {
+    async fn read_specs(&self) -> Result<Specs, CloudError> {
         let mut pages = self.clients.ec2.describe_instance_types().max_results(TYPES_PER_PAGE).into_paginator().send();
-        let mut specs = BTreeMap::new();
+        let mut specs = Specs::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(refused(Service::Ec2, "DescribeInstanceTypes"))?;
             let page = page.instance_types().iter().filter_map(convert::spec);
@@ -113,7 +97,7 @@ impl Aws {
         Ok(specs)
     }
 
-    async fn read_offerings(&self) -> Result<BTreeMap<Zone, BTreeSet<InstanceType>>, CloudError> {
+    async fn read_offerings(&self) -> Result<Offerings, CloudError> {
         let mut pages = self
             .clients
             .ec2
@@ -122,7 +106,7 @@ impl Aws {
             .max_results(ROWS_PER_PAGE)
             .into_paginator()
             .send();
-        let mut offerings: BTreeMap<Zone, BTreeSet<InstanceType>> = BTreeMap::new();
+        let mut offerings = Offerings::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(refused(Service::Ec2, "DescribeInstanceTypeOfferings"))?;
             for offering in page.instance_type_offerings() {
@@ -168,7 +152,7 @@ impl Aws {
         Ok(prices)
     }
 
-    async fn read_on_demand(&self, platform: Platform) -> Result<BTreeMap<InstanceType, Price>, CloudError> {
+    async fn read_on_demand(&self, platform: Platform) -> Result<OnDemandPrices, CloudError> {
         if !self.has_price_list {
             let region = &self.region;
             return Err(CloudError::Rejected(format!(
@@ -196,7 +180,7 @@ impl Aws {
             .max_results(PRODUCTS_PER_PAGE)
             .into_paginator()
             .send();
-        let mut prices = BTreeMap::new();
+        let mut prices = OnDemandPrices::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(refused(Service::Pricing, "GetProducts"))?;
             prices.extend(page.price_list().iter().filter_map(|product| on_demand_price(product)));
