@@ -47,6 +47,7 @@ pub struct Stage {
     pub market: Market,
     pub calls: Calls,
     pub rules: Rules,
+    pub price_lists: pricing::PriceLists,
     images: HashMap<String, Image>,
     worlds: Mutex<HashMap<Place, Arc<tokio::sync::Mutex<World>>>>,
 }
@@ -60,7 +61,8 @@ struct Image {
 impl Stage {
     pub fn world(&self, place: &Place) -> Arc<tokio::sync::Mutex<World>> {
         let mut worlds = lock(&self.worlds);
-        let world = worlds.entry(place.clone()).or_insert_with(|| Arc::new(tokio::sync::Mutex::new(World::new(place.clone()))));
+        let world =
+            worlds.entry(place.clone()).or_insert_with(|| Arc::new(tokio::sync::Mutex::new(World::new(place.clone()))));
         Arc::clone(world)
     }
 
@@ -137,6 +139,7 @@ async fn serve(options: &Options) -> Result<(), String> {
         market: Market::load(&options.data)?,
         calls: Calls::default(),
         rules: Rules::default(),
+        price_lists: pricing::PriceLists::default(),
         images: images(&options.images)?,
         worlds: Mutex::default(),
     });
@@ -283,4 +286,3 @@ fn response(answer: Answer) -> Response<Full<Bytes>> {
     response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(answer.content_type));
     response
 }
-

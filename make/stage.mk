@@ -1,0 +1,36 @@
+# The stage: AWS on loopback (moto behind our strict proxy, MiniStack beside it) and what runs on it.
+# Three virtual environments, because MiniStack and the SAM CLI each pin a botocore of their own.
+
+PYTHON ?= python3
+CARGO ?= cargo
+CARGO_TARGET_DIR ?= target
+export CARGO_TARGET_DIR
+STAGE_BINARY := $(CARGO_TARGET_DIR)/debug/stage
+
+.PHONY: venvs stage stage-test e2e demo
+
+venvs: .venv/ready .venv-ministack/ready .venv-sam/ready ## Install the pinned Python tools into .venv*
+
+.venv/ready: tests/e2e/requirements.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+.venv-%/ready: tests/e2e/requirements-%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	echo '*' > .venv-$*/.gitignore
+	touch $@
+
+stage: ## Build the strict proxy in front of moto
+	$(CARGO) build --quiet --package stage
+
+stage-test: stage venvs ## Test the stage itself, with boto3 as witness
+	$(CARGO) test --quiet --package stage
+	STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python -m pytest --quiet tests/e2e/test_stage.py
+
+e2e: stage venvs ## Run the real binaries on the stage (they must have been built)
+	STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python -m pytest --quiet tests/e2e
+
+demo: stage venvs ## See one region being converted, from sam deploy to the last swap
+	STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python tests/e2e/demo.py
