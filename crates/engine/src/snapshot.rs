@@ -6,7 +6,6 @@
 //! must not pass for the whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::marker::PhantomData;
 
 use jiff::Timestamp;
@@ -547,7 +546,7 @@ mod launch {
     #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
     enum Read {
-        Facts(LaunchFactsFile),
+        Facts(Box<LaunchFactsFile>),
         Unreadable(String),
     }
 
@@ -556,7 +555,7 @@ mod launch {
         to: S,
     ) -> Result<S::Ok, S::Error> {
         let read = value.clone().map(|read| match read {
-            Ok(facts) => Read::Facts(LaunchFactsFile(facts)),
+            Ok(facts) => Read::Facts(Box::new(LaunchFactsFile(facts))),
             Err(why) => Read::Unreadable(why),
         });
         read.serialize(to)
@@ -829,8 +828,69 @@ struct DiskDef {
     kind: String,
 }
 
-impl fmt::Display for Snapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} groups of {}, {} markets", self.groups.len(), self.region, self.markets.len())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    /// Every field away from its usual value at least once, every kind of nothing at least once.
+    const FULL: &str = include_str!("../tests/data/snapshot-full.json");
+
+    fn check_refused(text: &str, expected: Expect) {
+        expected.assert_eq(&Snapshot::parse(text).expect_err("must be refused").to_string());
+    }
+
+    #[test]
+    fn what_is_written_is_what_was_read() {
+        let read = Snapshot::parse(FULL).expect("the file is whole");
+        assert_eq!(read.to_json(), FULL);
+        let again = Snapshot::parse(&read.to_json()).expect("what we write is whole");
+        assert_eq!(format!("{again:?}"), format!("{read:?}"));
+    }
+
+    #[test]
+    fn a_half_written_file_is_refused_wherever_it_ends() {
+        for end in (1..FULL.len() - 2).step_by(7) {
+            assert!(
+                matches!(Snapshot::parse(&FULL[..end]), Err(SnapshotError::HalfWritten { .. })),
+                "cut at byte {end}: {:?}",
+                Snapshot::parse(&FULL[..end])
+            );
+        }
+        check_refused(
+            r#"{"v":1,"kind":"spotward-snapshot","#,
+            expect!["the file ends in the middle (line 1, column 34)"],
+        );
+        check_refused("", expect!["the file ends in the middle (line 1, column 0)"]);
+    }
+
+    #[test]
+    fn another_version_is_refused_before_anything_else_is_read() {
+        check_refused(r#"{"v":2,"whatever":[]}"#, expect!["snapshot version 2; this program reads version 1"]);
+    }
+
+    #[test]
+    fn other_documents_are_refused() {
+        check_refused("<html>", expect!["not JSON: expected value at line 1 column 1"]);
+        check_refused(r#"{"groups":[]}"#, expect!["not a snapshot: missing field `v` at line 1 column 13"]);
+        check_refused(
+            r#"{"v":1,"kind":"plan","region":"","groups":[],"markets":[]}"#,
+            expect![[r#"not a snapshot: its kind is "plan", not "spotward-snapshot""#]],
+        );
+    }
+
+    #[test]
+    fn a_field_or_a_value_that_nobody_knows_is_refused() {
+        check_refused(
+            &FULL.replacen("\"desired\"", "\"desirred\"", 1),
+            expect![
+                "not a snapshot: unknown field `desirred`, expected one of `name`, `arn`, `desired`, `min_size`, `max_size`, `subnets`, `zones`, `tags`, `propagated_tags`, `suspended`, `source`, `status`, `operator`, `warm_pool`, `capacity_rebalance`, `desired_capacity_type`, `new_members_protected`, `grace_seconds`, `load_balanced`, `placement_group`, `members`, `replicas`, `details` at line 2 column 150"
+            ],
+        );
+        check_refused(
+            &FULL.replacen("\"on-demand\"", "\"ondemand\"", 1),
+            expect![[r#"not a snapshot: "ondemand" is none of on-demand, spot at line 6 column 80"#]],
+        );
+        check_refused(&FULL.replacen("\"seen_at\": \"2026", "\"seen_at\": \"at noon 2026", 1), expect![""]);
     }
 }

@@ -15,4 +15,5 @@ pub mod plan;
 pub mod policy;
 pub mod preflight;
 pub mod reason;
+pub mod savings;
 pub mod swap;
