@@ -1,1 +1,23 @@
-//! sim
+//! A region of AWS in memory, with weather and an oracle: the proof that the promises hold.
+//!
+//! [`run`] plays one scenario from one seed: passes of the real engine against the simulated region while the weather
+//! does what it likes, then calm until everything is at rest. The oracle judges every change. Nothing here asks the
+//! clock or the operating system for anything: the same scenario and seed give the same run on every machine.
+
+mod market;
+mod oracle;
+mod port;
+mod region;
+mod rng;
+mod run;
+mod scenario;
+mod trace;
+mod weather;
+mod world;
+
+pub use oracle::{Promise, Violation};
+pub use region::Unknowns;
+pub use run::{Options, RunReport, Storm, run};
+pub use scenario::{SCENARIOS, Scenario, named};
+pub use weather::{Kind, Weather};
+pub use world::Blow;

@@ -1,0 +1,604 @@
+//! The promises, checked after every change. Written from the owner's point of view and from AWS's documents; it knows
+//! nothing of how a swap is planned.
+//!
+//! A promise is judged *by our hand*: a change that others make (the owner, a scaling policy, EC2, the group itself) is
+//! written into the owner's book, never held against us. One thing cannot be promised, because AWS has no
+//! compare-and-swap: a foreign change that lands between our last look and our call. Such a *race* is counted, is
+//! accepted only right after a fresh look, and has to be made good: the calm at the end still demands the owner's
+//! numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use planner::model::{GroupName, InstanceId, LifecycleState, PurchaseOption, RunState, Tags, tag};
+
+use crate::market;
+use crate::region::{Ec2, FleetRequest, MINUTE, Ms, Region, SECOND};
+use crate::world::Api;
+
+/// A replica may outlive its deadline by so much: passes come once in a while, calls fail, EC2 takes its time.
+const DEADLINE_GRACE: Ms = 15 * MINUTE;
+/// In any hour a group sees at most so many launches of ours.
+const LAUNCHES_PER_HOUR: usize = 40;
+/// The saving that the default settings demand, in percent of the victim's on-demand price.
+const MIN_SAVING_PERCENT: u64 = 10;
+
+/// What is promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Promise {
+    /// Healthy in-service capacity never falls below `min(desired, what it was)` by our hand.
+    Capacity,
+    /// Desired never falls below what the owner and his policies asked for, nor stays above it.
+    Desired,
+    /// The on-demand floor.
+    Floor,
+    /// At most one swap per group.
+    OneSwap,
+    /// At most one replica per victim.
+    OneReplica,
+    /// Every launched instance ends as a member or terminated, by its deadline.
+    NothingForgotten,
+    /// Settings and tags of the owner are his at rest.
+    Settings,
+    /// What must survive a crash is on AWS before the effect that it accounts for.
+    JournalFirst,
+    /// Groups that are not enabled, and instances that are not ours, see no mutating call.
+    HandsOff,
+    /// No pool above its budget, and nothing that cannot do the victim's work.
+    Budget,
+    /// Launches per hour are bounded.
+    Rate,
+    /// A protected member is not removed.
+    Protection,
+    /// When the weather calms, the group reaches its settled state.
+    Liveness,
+}
+
+impl fmt::Display for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Capacity => "never below desired by our hand",
+            Self::Desired => "desired is the owner's",
+            Self::Floor => "the on-demand floor",
+            Self::OneSwap => "one swap per group",
+            Self::OneReplica => "one replica per victim",
+            Self::NothingForgotten => "nothing launched is forgotten",
+            Self::Settings => "nobody's settings stay changed",
+            Self::JournalFirst => "written before the effect",
+            Self::HandsOff => "what is not enabled is never touched",
+            Self::Budget => "no pool above its budget",
+            Self::Rate => "launches per hour are bounded",
+            Self::Protection => "protected members stay",
+            Self::Liveness => "calm weather ends in rest",
+        })
+    }
+}
+
+/// A promise that broke.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Which.
+    pub promise: Promise,
+    /// How.
+    pub what: String,
+    /// When, in virtual milliseconds.
+    pub at: Ms,
+}
+
+/// What the owner and his policies want of one group, with everything of ours left out.
+#[derive(Clone, Debug)]
+pub struct Book {
+    pub desired: u32,
+    pub min: u32,
+    pub max: u32,
+    pub suspended: BTreeSet<String>,
+    pub tags: Tags,
+    /// A relative change that hit our +1 leaves so many too many.
+    pub surplus: u32,
+    /// A decrement of ours hit a foreign change; it has to be given back.
+    pub raced: bool,
+    /// The owner's tools deleted our journal: what it accounted for may stay.
+    pub journal_deleted: bool,
+    ever_enabled: bool,
+}
+
+impl Book {
+    /// The owner asks for us.
+    pub fn enabled(&self) -> bool {
+        self.tags.get("spot-enabled").map(String::as_str) == Some("true")
+    }
+
+    /// Members that the owner wants on-demand.
+    pub fn floor(&self) -> u32 {
+        let number = self.tags.get("spotward:min-on-demand").and_then(|text| text.parse().ok()).unwrap_or(0);
+        self.desired.min(number)
+    }
+
+    /// The tags changed.
+    pub fn note_enabled(&mut self) {
+        self.ever_enabled |= self.enabled();
+    }
+}
+
+/// Numbers of a group right before and right after a call of ours.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    serving: u32,
+    on_demand: u32,
+    desired: u32,
+    max: u32,
+    suspended: BTreeSet<String>,
+    journal: Option<String>,
+}
+
+impl Facts {
+    /// As they are, not as some read shows them.
+    pub fn of(region: &Region, name: &GroupName) -> Self {
+        let Some(group) = region.group(name) else { return Self::default() };
+        let on_demand = group
+            .seats
+            .iter()
+            .filter(|seat| seat.lifecycle == LifecycleState::InService)
+            .filter(|seat| region.ec2(&seat.id).is_some_and(|ec2| ec2.purchase == PurchaseOption::OnDemand))
+            .count();
+        Self {
+            serving: group.seats.iter().filter(|seat| region.serves(group, seat)).count() as u32,
+            on_demand: on_demand as u32,
+            desired: group.desired,
+            max: group.max,
+            suspended: group.suspended.clone(),
+            journal: region.journal_text(name),
+        }
+    }
+}
+
+/// What a worker has read in its present pass.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading {
+    /// Looks at a group.
+    pub looks: u32,
+    /// Number of the latest foreign change that the last look could show.
+    pub seq: u64,
+}
+
+/// A call of ours that has just had its effect.
+pub struct Done<'a> {
+    pub api: Api,
+    pub worker: usize,
+    pub group: &'a GroupName,
+    pub subject: Option<&'a InstanceId>,
+    pub before: &'a Facts,
+    /// The subject, as it was.
+    pub subject_before: Option<&'a Ec2>,
+    pub protected: bool,
+}
+
+/// Watches the region.
+#[derive(Clone, Debug, Default)]
+pub struct Oracle {
+    pub books: BTreeMap<GroupName, Book>,
+    pub readings: Vec<Reading>,
+    pub violation: Option<Violation>,
+    /// Foreign changes between our look and our call.
+    pub races: u64,
+    /// Calls that the role is not allowed to make.
+    pub denied: u64,
+    /// Relative foreign changes during a swap that left one instance too many.
+    pub surpluses: u64,
+    prices_seen: Option<market::Pools>,
+    launches: Vec<(Ms, GroupName, String, String)>,
+}
+
+impl Oracle {
+    /// Opens the books: what is there now is what the owner wants.
+    pub fn open(&mut self, region: &Region) {
+        for group in region.view.groups.values() {
+            let mut book = Book {
+                desired: group.desired,
+                min: group.min,
+                max: group.max,
+                suspended: group.suspended.clone(),
+                tags: group.tags.clone(),
+                surplus: 0,
+                raced: false,
+                journal_deleted: false,
+                ever_enabled: false,
+            };
+            book.note_enabled();
+            self.books.insert(group.name.clone(), book);
+        }
+    }
+
+    /// Prices that we were told.
+    pub fn note_market(&mut self, region: &Region) {
+        self.prices_seen = Some(region.pools.clone());
+    }
+
+    /// Records the first violation.
+    pub fn object(&mut self, region: &Region, promise: Promise, what: impl FnOnce() -> String) {
+        if self.violation.is_none() {
+            self.violation = Some(Violation { promise, what: what(), at: region.now });
+        }
+    }
+
+    /// A foreign change landed between the last look and this call. Calls that cannot be taken back are excused only
+    /// after a second look in the same pass.
+    fn raced(&mut self, region: &Region, done: &Done<'_>) -> bool {
+        let reading = self.readings.get(done.worker).copied().unwrap_or_default();
+        let disturbed = region.group(done.group).is_none_or(|group| group.disturbed > reading.seq);
+        let looked = reading.looks >= if done.api.needs_fresh_look() { 2 } else { 1 };
+        let raced = disturbed && looked;
+        self.races += u64::from(raced);
+        raced
+    }
+
+    /// Judges a call that has just had its effect.
+    pub fn judge(&mut self, region: &Region, done: &Done<'_>) {
+        if self.violation.is_some() {
+            return;
+        }
+        let Some(book) = self.books.get(done.group).cloned() else { return };
+        let after = Facts::of(region, done.group);
+        if !book.ever_enabled {
+            self.object(region, Promise::HandsOff, || format!("{:?} on {}", done.api, done.group));
+            return;
+        }
+        self.capacity(region, done, &book, &after);
+        self.floor(region, done, &book, &after);
+        self.settings(region, done, &book, &after);
+        self.strangers(region, done, &book);
+        match done.api {
+            Api::AttachInstances => {
+                self.one_swap(region, done);
+                self.journal_first(region, done, |journal| {
+                    done.subject.is_some_and(|id| field(journal, "in") == Some(id.as_str()))
+                        && field(journal, "d") == Some(done.before.desired.to_string().as_str())
+                });
+            }
+            Api::SuspendProcesses => self.journal_first(region, done, |journal| field(journal, "az") == Some("1")),
+            Api::UpdateAutoScalingGroup if after.max > done.before.max => {
+                let expected = format!("{}>{}", done.before.max, after.max);
+                self.journal_first(region, done, |journal| field(journal, "max") == Some(expected.as_str()));
+            }
+            Api::DeleteGroupTags => self.closed(region, done.group),
+            _ => {}
+        }
+    }
+
+    fn capacity(&mut self, region: &Region, done: &Done<'_>, book: &Book, after: &Facts) {
+        let before = done.before;
+        if after.serving < before.serving
+            && after.serving < book.desired.min(before.serving)
+            && !self.raced(region, done)
+        {
+            self.object(region, Promise::Capacity, || {
+                format!(
+                    "{:?}: {} serve after it, {} before, {} wanted",
+                    done.api, after.serving, before.serving, book.desired
+                )
+            });
+        }
+        if after.desired < before.desired && after.desired < book.desired {
+            if self.raced(region, done) {
+                if let Some(book) = self.books.get_mut(done.group) {
+                    book.raced = true;
+                }
+            } else {
+                self.object(region, Promise::Desired, || {
+                    format!(
+                        "{:?}: desired {} -> {}, the owner wants {}",
+                        done.api, before.desired, after.desired, book.desired
+                    )
+                });
+            }
+        }
+        if after.desired > before.desired
+            && after.desired > book.desired + 1 + book.surplus
+            && !self.raced(region, done)
+        {
+            self.object(region, Promise::Desired, || {
+                format!(
+                    "{:?}: desired {} -> {}, the owner wants {}",
+                    done.api, before.desired, after.desired, book.desired
+                )
+            });
+        }
+    }
+
+    fn floor(&mut self, region: &Region, done: &Done<'_>, book: &Book, after: &Facts) {
+        let removed = after.on_demand < done.before.on_demand;
+        if removed && after.on_demand < book.floor() && !self.raced(region, done) {
+            self.object(region, Promise::Floor, || {
+                format!("{:?}: {} on-demand members are left of a floor of {}", done.api, after.on_demand, book.floor())
+            });
+        }
+    }
+
+    fn settings(&mut self, region: &Region, done: &Done<'_>, book: &Book, after: &Facts) {
+        let before = done.before;
+        let strange = after.max != before.max && after.max != book.max && after.max != book.max + 1;
+        if strange && !self.raced(region, done) {
+            self.object(region, Promise::Settings, || {
+                format!("{:?}: MaxSize {}, the owner's is {}", done.api, after.max, book.max)
+            });
+        }
+        let resumed: Vec<&String> =
+            before.suspended.difference(&after.suspended).filter(|process| book.suspended.contains(*process)).collect();
+        if !resumed.is_empty() && !self.raced(region, done) {
+            self.object(region, Promise::Settings, || {
+                format!("{:?} resumes {resumed:?}, which the owner suspended", done.api)
+            });
+        }
+    }
+
+    fn strangers(&mut self, region: &Region, done: &Done<'_>, book: &Book) {
+        if done.api.starts_something() && !book.enabled() && !self.raced(region, done) {
+            self.object(region, Promise::HandsOff, || {
+                format!("{:?} on {}, which is not enabled any more", done.api, done.group)
+            });
+        }
+        if done.protected && done.api.removes_a_member() && !self.raced(region, done) {
+            self.object(region, Promise::Protection, || format!("{:?} removes a protected member", done.api));
+        }
+        if done.api == Api::TerminateInstances
+            && let Some(ec2) = done.subject_before
+            && !matches!(ec2.tags.get(tag::ROLE).map(String::as_str), Some("replica" | "doomed"))
+        {
+            self.object(region, Promise::HandsOff, || {
+                format!("{:?} on {}, which is not ours to end", done.api, ec2.id)
+            });
+        }
+    }
+
+    fn one_swap(&mut self, region: &Region, done: &Done<'_>) {
+        let Some(group) = region.group(done.group) else { return };
+        let unfinished: Vec<&InstanceId> = group
+            .seats
+            .iter()
+            .filter(|seat| matches!(seat.lifecycle, LifecycleState::Pending | LifecycleState::InService))
+            .filter(|seat| {
+                region.ec2(&seat.id).is_some_and(|ec2| ec2.tags.get(tag::ROLE).map(String::as_str) == Some("replica"))
+            })
+            .map(|seat| &seat.id)
+            .collect();
+        if unfinished.len() > 1 && !self.raced(region, done) {
+            self.object(region, Promise::OneSwap, || format!("{unfinished:?} are attached at once"));
+        }
+    }
+
+    fn journal_first(&mut self, region: &Region, done: &Done<'_>, accounts: impl Fn(&str) -> bool) {
+        let written = done.before.journal.as_deref().is_some_and(&accounts);
+        if !written && !self.raced(region, done) {
+            self.object(region, Promise::JournalFirst, || {
+                format!("{:?}, and the journal says {:?}", done.api, done.before.journal)
+            });
+        }
+    }
+
+    /// A launch of ours has been made.
+    pub fn judge_launch(
+        &mut self,
+        region: &Region,
+        done: &Done<'_>,
+        request: &FleetRequest<'_>,
+        launched: &InstanceId,
+    ) {
+        let Some(ec2) = region.ec2(launched).cloned() else { return };
+        let born_with = |key: &str| ec2.tags.get(key).filter(|value| !value.is_empty()).cloned();
+        let (Some(role), Some(group), Some(victim), Some(deadline), Some(_)) = (
+            born_with(tag::ROLE),
+            born_with(tag::GROUP),
+            born_with(tag::VICTIM),
+            born_with(tag::DEADLINE),
+            born_with(tag::STACK),
+        ) else {
+            return self
+                .object(region, Promise::NothingForgotten, || format!("{launched} is born without all of our tags"));
+        };
+        let due = deadline.parse::<Ms>().map(|seconds| seconds * SECOND).unwrap_or(Ms::MAX);
+        if role != "replica" || group != done.group.as_str() || due > region.now + 24 * 60 * MINUTE {
+            return self.object(region, Promise::NothingForgotten, || {
+                format!("{launched} is born as {role} of {group}, due {deadline}")
+            });
+        }
+        self.budget(region, done, request);
+        let alive = |ec2: &&std::rc::Rc<Ec2>| {
+            ec2.state.is_alive()
+                && ec2.tags.get(tag::ROLE).map(String::as_str) == Some("replica")
+                && ec2.tags.get(tag::VICTIM) == Some(&victim)
+        };
+        let twins: Vec<InstanceId> = region.view.instances.values().filter(alive).map(|ec2| ec2.id.clone()).collect();
+        if twins.len() > 1 && !self.raced(region, done) {
+            self.object(region, Promise::OneReplica, || format!("{twins:?} all stand in for {victim}"));
+        }
+        let window = born_with(tag::WINDOW).unwrap_or_default();
+        if self.launches.iter().any(|(_, name, who, when)| name == done.group && *who == victim && *when == window) {
+            self.object(region, Promise::OneReplica, || format!("two launches for {victim} in window {window}"));
+        }
+        self.launches.push((region.now, done.group.clone(), victim, window));
+        let hour_ago = region.now - 60 * MINUTE;
+        let recent = self.launches.iter().filter(|(at, name, ..)| *at > hour_ago && name == done.group).count();
+        if recent > LAUNCHES_PER_HOUR {
+            self.object(region, Promise::Rate, || format!("{recent} launches within an hour"));
+        }
+    }
+
+    fn budget(&mut self, region: &Region, done: &Done<'_>, request: &FleetRequest<'_>) {
+        let Some(group) = region.group(done.group) else { return };
+        let model = match request.purchase {
+            // The victim's type; on the way back the group's own.
+            PurchaseOption::Spot => {
+                done.subject_before.map_or_else(|| group.instance_type.clone(), |ec2| ec2.instance_type.clone())
+            }
+            PurchaseOption::OnDemand => group.instance_type.clone(),
+        };
+        let Some(full) = market::on_demand(&model) else { return };
+        for (name, _) in &request.overrides {
+            if !market::can_stand_in(&model, name) {
+                return self.object(region, Promise::Budget, || format!("{name} cannot do the work of {model}"));
+            }
+            let seen = self.prices_seen.as_ref().and_then(|pools| pools.spot(&request.zone, name));
+            let too_dear = match request.purchase {
+                PurchaseOption::Spot => seen.is_none_or(|price| price * 100 > full * (100 - MIN_SAVING_PERCENT)),
+                PurchaseOption::OnDemand => false,
+            };
+            if too_dear {
+                return self.object(region, Promise::Budget, || {
+                    format!("{name} at {seen:?} in {} for a victim at {full}", request.zone)
+                });
+            }
+        }
+    }
+
+    /// The journal is gone from the group by our hand: the swap is over, and desired has to be accounted for.
+    fn closed(&mut self, region: &Region, name: &GroupName) {
+        let Some(group) = region.group(name) else { return };
+        let unfinished = group.seats.iter().any(|seat| {
+            region.ec2(&seat.id).is_some_and(|ec2| {
+                ec2.state.is_alive() && ec2.tags.get(tag::ROLE).map(String::as_str) == Some("replica")
+            })
+        });
+        let Some(book) = self.books.get_mut(name) else { return };
+        if unfinished || group.tags.contains_key(tag::SWAP) {
+            return;
+        }
+        if group.desired > book.desired && group.desired <= book.desired + book.surplus {
+            // Kept on purpose: from now on this is the number that counts.
+            book.desired = group.desired;
+            self.surpluses += 1;
+        }
+        if let Some(book) = self.books.get_mut(name) {
+            book.surplus = 0;
+        }
+    }
+
+    /// After every pass: nothing of ours runs on past its deadline.
+    pub fn look_around(&mut self, region: &Region) {
+        for ec2 in region.view.instances.values() {
+            let role = ec2.tags.get(tag::ROLE).map(String::as_str);
+            let is_ours = match role {
+                Some("replica") => ec2.ours,
+                Some("doomed") => true,
+                _ => false,
+            };
+            if !is_ours || !ec2.state.is_alive() || region.group_of(&ec2.id).is_some() {
+                continue;
+            }
+            let due =
+                ec2.tags.get(tag::DEADLINE).and_then(|text| text.parse::<Ms>().ok()).map(|seconds| seconds * SECOND);
+            if due.is_none_or(|due| region.now > due + DEADLINE_GRACE) {
+                let id = ec2.id.clone();
+                return self.object(region, Promise::NothingForgotten, || format!("{id} runs on past its deadline"));
+            }
+        }
+    }
+
+    /// What still speaks against calling the region settled. Empty: it is at rest.
+    pub fn unrest(&self, region: &Region) -> Vec<(Promise, String)> {
+        let mut unrest = Vec::new();
+        for (name, book) in &self.books {
+            let Some(group) = region.group(name) else { continue };
+            let copies =
+                region.view.instances.values().any(|ec2| ec2.state.is_alive() && ec2.tags.contains_key(tag::SWAP));
+            let drift_allowed = book.journal_deleted && !copies;
+            if group.tags.contains_key(tag::SWAP) {
+                unrest.push((Promise::Settings, format!("{name} still carries a journal")));
+            }
+            if group.desired < book.desired {
+                unrest.push((
+                    Promise::Desired,
+                    format!("{name}: desired is {}, the owner wants {}", group.desired, book.desired),
+                ));
+            }
+            if group.desired > book.desired + book.surplus && !drift_allowed {
+                unrest.push((
+                    Promise::Desired,
+                    format!("{name}: desired stays {}, the owner wants {}", group.desired, book.desired),
+                ));
+            }
+            if group.max != book.max && !drift_allowed {
+                unrest.push((
+                    Promise::Settings,
+                    format!("{name}: MaxSize stays {}, the owner's is {}", group.max, book.max),
+                ));
+            }
+            if group.min != book.min {
+                unrest.push((
+                    Promise::Settings,
+                    format!("{name}: MinSize is {}, the owner's is {}", group.min, book.min),
+                ));
+            }
+            if group.suspended != book.suspended && !drift_allowed {
+                unrest.push((
+                    Promise::Settings,
+                    format!("{name}: {:?} stay suspended, the owner's are {:?}", group.suspended, book.suspended),
+                ));
+            }
+            let mut tags = group.tags.clone();
+            tags.remove(tag::SWAP);
+            tags.remove(tag::BACKOFF);
+            if tags != book.tags {
+                unrest.push((Promise::Settings, format!("{name}: tags {tags:?}, the owner's {:?}", book.tags)));
+            }
+            let serving = group.seats.iter().filter(|seat| region.serves(group, seat)).count() as u32;
+            if serving != group.desired {
+                unrest.push((Promise::Liveness, format!("{name}: {serving} of {} serve", group.desired)));
+            }
+            if book.enabled() {
+                self.unswapped(region, name, book, &mut unrest);
+            }
+        }
+        for ec2 in region.view.instances.values().filter(|ec2| ec2.state != RunState::Terminated) {
+            match ec2.tags.get(tag::ROLE).map(String::as_str) {
+                Some("replica") if ec2.ours => {
+                    unrest.push((Promise::NothingForgotten, format!("{} is still a replica", ec2.id)));
+                }
+                Some("doomed") => unrest.push((Promise::NothingForgotten, format!("{} is still doomed", ec2.id))),
+                _ => {}
+            }
+        }
+        unrest
+    }
+
+    /// An enabled group is done when no on-demand member above the floor is left that could be replaced.
+    fn unswapped(&self, region: &Region, name: &GroupName, book: &Book, unrest: &mut Vec<(Promise, String)>) {
+        let Some(group) = region.group(name) else { return };
+        let on_demand: Vec<_> = group
+            .seats
+            .iter()
+            .filter(|seat| region.ec2(&seat.id).is_some_and(|ec2| ec2.purchase == PurchaseOption::OnDemand))
+            .collect();
+        let current = |origin: &crate::region::Origin| match (&group.source, origin) {
+            (crate::region::Source::Template(_, current), crate::region::Origin::Template(_, version)) => {
+                version == current
+            }
+            _ => true,
+        };
+        let replaceable = on_demand
+            .iter()
+            .filter(|seat| {
+                !seat.protected
+                    && current(&seat.recorded)
+                    && region.ec2(&seat.id).is_some_and(|ec2| !ec2.termination_protected)
+            })
+            .count() as u32;
+        let held = on_demand.len() as u32 - replaceable;
+        let surplus = replaceable.min((replaceable + held).saturating_sub(book.floor()));
+        let unwilling =
+            group.new_members_protected || group.launch_hook || group.refresh.is_some() || !group.scheduled.is_empty();
+        if surplus > 0 && !unwilling && group.desired > 0 {
+            unrest.push((Promise::Liveness, format!("{name}: {surplus} on-demand members could still be replaced")));
+        }
+        if (on_demand.len() as u32) < book.floor() {
+            unrest.push((
+                Promise::Floor,
+                format!("{name}: {} on-demand members for a floor of {}", on_demand.len(), book.floor()),
+            ));
+        }
+    }
+}
+
+/// A field of a journal, by its documented format.
+fn field<'a>(journal: &'a str, name: &str) -> Option<&'a str> {
+    journal.split(';').filter_map(|part| part.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+}

@@ -1,0 +1,15 @@
+//! Every scenario of the table: promises hold, and it ends at rest.
+
+use sim::{Options, SCENARIOS, run};
+
+#[test]
+fn every_scenario_is_safe_and_comes_to_rest() {
+    let mut broken = Vec::new();
+    for scenario in SCENARIOS {
+        let report = run(scenario, 1, &Options::default());
+        if !report.is_safe() {
+            broken.push(run(scenario, 1, &Options { trace: true, ..Options::default() }).to_string());
+        }
+    }
+    assert!(broken.is_empty(), "{} scenarios broke a promise\n{}", broken.len(), broken.join("\n\n"));
+}
