@@ -3,7 +3,7 @@
 use engine::CloudError;
 use engine::trigger::GroupBody;
 use jiff::Timestamp;
-use planner::model::Group;
+use planner::model::GroupName;
 use sha2::{Digest, Sha256};
 
 use crate::Aws;
@@ -12,11 +12,17 @@ use crate::error::{Service, refused};
 impl Aws {
     /// Queues a group. Messages of one group are worked on one after the other (an ARN can be longer than a message
     /// group id may be, hence its hash); of several in one minute only the first counts.
-    pub async fn send_group(&self, queue_url: &str, group: &Group, now: Timestamp) -> Result<(), CloudError> {
-        let body = serde_json::to_string(&GroupBody::new(&group.name)).expect("a number and a text are JSON");
+    pub async fn send_group(
+        &self,
+        queue_url: &str,
+        group: &GroupName,
+        arn: &str,
+        now: Timestamp,
+    ) -> Result<(), CloudError> {
+        let body = serde_json::to_string(&GroupBody::new(group)).expect("a number and a text are JSON");
         let minute = now.as_second().div_euclid(60);
         // A group that is no more has no ARN; its name is all that is left of it.
-        let identity = if group.arn.is_empty() { group.name.as_str() } else { group.arn.as_str() };
+        let identity = if arn.is_empty() { group.as_str() } else { arn };
         self.clients
             .sqs
             .send_message()

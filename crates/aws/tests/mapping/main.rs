@@ -1,1 +1,8 @@
-//! placeholder
+//! What goes over the wire for each action and each look, and what comes of each answer. One binary: it links the SDK.
+
+mod apply;
+mod errors;
+mod look;
+mod market;
+#[macro_use]
+mod region;

@@ -1,0 +1,113 @@
+//! Types, offerings and prices.
+
+use std::sync::Arc;
+
+use engine::Cloud;
+use expect_test::expect;
+use planner::market::Market;
+use planner::model::{InstanceType, Platform, Zone};
+use planner::policy::Config;
+
+use crate::region::{Answer, Call, Region, ok, picture, run};
+
+fn product(name: &str, currency: &str, price: &str) -> String {
+    serde_json::json!({
+        "product": { "productFamily": "Compute Instance", "attributes": { "instanceType": name } },
+        "terms": { "OnDemand": { "sku.term": { "priceDimensions": { "rate": {
+            "unit": "Hrs", "pricePerUnit": { currency: price },
+        } } } } },
+    })
+    .to_string()
+}
+
+fn answer(call: &Call) -> Answer {
+    match call.action.as_str() {
+        "DescribeInstanceTypes" => ok(include_str!("types.xml")),
+        "DescribeInstanceTypeOfferings" => ok("<instanceTypeOfferingSet>\
+            <item><instanceType>m5.large</instanceType><location>us-east-1a</location></item>\
+            <item><instanceType>m5.large</instanceType><location>us-east-1b</location></item>\
+            </instanceTypeOfferingSet>"),
+        "DescribeSpotPriceHistory" => ok("<spotPriceHistorySet>\
+            <item><instanceType>m5.large</instanceType><availabilityZone>us-east-1a</availabilityZone><spotPrice>0.035000</spotPrice><timestamp>2026-11-01T00:00:00Z</timestamp></item>\
+            <item><instanceType>m5.large</instanceType><availabilityZone>us-east-1a</availabilityZone><spotPrice>0.036000</spotPrice><timestamp>2026-11-02T00:00:00Z</timestamp></item>\
+            </spotPriceHistorySet>"),
+        "GetProducts" => {
+            let list = [product("m5.large", "USD", "0.0960000000"), product("free.large", "USD", "0.0000000000")];
+            ok(serde_json::json!({ "PriceList": list }).to_string())
+        }
+        _ => ok(""),
+    }
+}
+
+fn market(region: &Region, platform: Platform) -> Arc<Market> {
+    run(region.aws(Config::default()).market(platform)).unwrap()
+}
+
+#[test]
+fn asks_for_full_pages() {
+    let region = Region::new(answer);
+    market(&region, Platform::Rhel);
+    let mut calls = region.calls();
+    for call in &mut calls {
+        for (_, value) in call.params.iter_mut().filter(|(key, _)| key == "StartTime") {
+            *value = "now".to_owned();
+        }
+    }
+    expect![[""]].assert_eq(&picture(&calls));
+}
+
+#[test]
+fn reads_every_fact_of_a_type() {
+    let market = market(&Region::new(answer), Platform::Linux);
+    expect![[""]].assert_debug_eq(&market.specs.values().collect::<Vec<_>>());
+}
+
+#[test]
+fn the_newest_price_holds_and_zero_is_no_price() {
+    let market = market(&Region::new(answer), Platform::Linux);
+    expect![[""]].assert_eq(&format!("{:?} {:?} {:?}", market.on_demand, market.spot, market.offerings));
+}
+
+#[test]
+fn china_is_billed_in_yuan() {
+    let region = Region::new(|call| match call.action.as_str() {
+        "GetProducts" => {
+            ok(serde_json::json!({ "PriceList": [product("m5.large", "CNY", "0.9080000000")] }).to_string())
+        }
+        _ => answer(call),
+    });
+    let market = market(&region, Platform::Linux);
+    assert_eq!(market.on_demand[&InstanceType::new("m5.large")].0, 908_000);
+}
+
+#[test]
+fn a_warm_market_costs_nothing_and_another_platform_only_its_prices() {
+    let region = Region::new(answer);
+    let aws = region.aws(Config::default());
+    run(async {
+        let first = aws.market(Platform::Linux).await.unwrap();
+        region.calls();
+        aws.forget();
+        let second = aws.market(Platform::Linux).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(region.actions(), "");
+        let windows = aws.market(Platform::Windows).await.unwrap();
+        assert!(windows.offers(&Zone::new("us-east-1b"), &InstanceType::new("m5.large")));
+    });
+    expect![[""]].assert_eq(&region.actions());
+}
+
+#[test]
+fn prices_that_cannot_be_had_are_an_error_with_a_name() {
+    let empty = Region::new(|call| match call.action.as_str() {
+        "GetProducts" => ok(r#"{"PriceList":[]}"#),
+        _ => answer(call),
+    });
+    let denied = Region::new(|call| match call.action.as_str() {
+        "GetProducts" => Answer::Error(400, "AccessDeniedException", "not authorized to perform: pricing:GetProducts"),
+        _ => answer(call),
+    });
+    let error = |region: Region| run(region.aws(Config::default()).market(Platform::Suse)).unwrap_err().to_string();
+    expect![[""]].assert_eq(&error(empty));
+    expect![[""]].assert_eq(&error(denied));
+}
