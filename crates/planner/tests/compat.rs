@@ -1,5 +1,6 @@
 //! Every compatibility rule, on both sides of its edge.
 
+#[path = "market_support/mod.rs"]
 mod support;
 
 use std::collections::BTreeSet;
