@@ -58,9 +58,11 @@ impl Topic {
     pub fn read(arn: &str) -> Result<Self, NotATopic> {
         let refuse = || NotATopic(arn.to_owned());
         let parts: Vec<&str> = arn.split(':').collect();
-        let [ "arn", partition, "sns", region, account, name ] = parts[..] else { return Err(refuse()) };
+        let ["arn", partition, "sns", region, account, name] = parts[..] else { return Err(refuse()) };
         let partition = PARTITIONS.into_iter().find(|known| known.name == partition).ok_or_else(refuse)?;
-        let is_word = |text: &str, more: &[u8]| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte));
+        let is_word = |text: &str, more: &[u8]| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
+        };
         let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
         if is_account && is_word(region, b"-") && is_word(name, b"-_.") {
             Ok(Self { arn: arn.to_owned(), partition, region: region.to_owned() })
@@ -122,8 +124,14 @@ mod tests {
     #[test]
     fn refuses_what_is_not_a_topic() {
         for arn in [
-            "", "arn:aws:sqs:us-east-1:123456789012:t", "arn:aws-xx:sns:us-east-1:123456789012:t", "arn:aws:sns:us-east-1:12345678901:t",
-            "arn:aws:sns::123456789012:t", "arn:aws:sns:us east:123456789012:t", "arn:aws:sns:us-east-1:123456789012:", "arn:aws:sns:us-east-1:123456789012:t:subscription",
+            "",
+            "arn:aws:sqs:us-east-1:123456789012:t",
+            "arn:aws-xx:sns:us-east-1:123456789012:t",
+            "arn:aws:sns:us-east-1:12345678901:t",
+            "arn:aws:sns::123456789012:t",
+            "arn:aws:sns:us east:123456789012:t",
+            "arn:aws:sns:us-east-1:123456789012:",
+            "arn:aws:sns:us-east-1:123456789012:t:subscription",
             "arn:aws:sns:evil.example/:123456789012:t",
         ] {
             assert!(Topic::read(arn).is_err(), "{arn}");

@@ -34,7 +34,9 @@ pub enum NoCredentials {
 impl fmt::Display for NoCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoRole => f.write_str("the instance has no profile with a role: it can watch and drain, but not publish"),
+            Self::NoRole => {
+                f.write_str("the instance has no profile with a role: it can watch and drain, but not publish")
+            }
             Self::Imds(trouble) => trouble.fmt(f),
         }
     }
@@ -91,7 +93,9 @@ fn fetch(imds: &mut Imds, clock: &mut Clock) -> Result<Credentials, NoCredential
 pub fn read(text: &str) -> Option<Credentials> {
     let document = Strings::read(text)?;
     // What goes into headers must not be able to end them.
-    let graphic = |key: &str| document.get(key).filter(|value| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic()));
+    let graphic = |key: &str| {
+        document.get(key).filter(|value| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic()))
+    };
     if document.get("Code").is_some_and(|code| code != "Success") {
         return None;
     }
@@ -118,7 +122,13 @@ mod tests {
 
     #[test]
     fn refuses_failures_and_what_would_break_a_header() {
-        for (from, to) in [("Success", "AssumeRoleUnauthorizedAccess"), ("t==", "t\\r\\nx: y"), ("ASIA", ""), ("08:00:00Z", "soon"), ("\"Token\"", "\"token\"")] {
+        for (from, to) in [
+            ("Success", "AssumeRoleUnauthorizedAccess"),
+            ("t==", "t\\r\\nx: y"),
+            ("ASIA", ""),
+            ("08:00:00Z", "soon"),
+            ("\"Token\"", "\"token\""),
+        ] {
             assert!(read(&DOCUMENT.replace(from, to)).is_none(), "{to}");
         }
     }

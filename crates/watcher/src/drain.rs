@@ -44,7 +44,9 @@ pub struct Running {
 enum Process {
     Ours(Child),
     /// A child of an earlier run: its number and the moment it began, so that a reused number is not mistaken for it.
-    Adopted { began: u64 },
+    Adopted {
+        began: u64,
+    },
 }
 
 impl Running {
@@ -69,7 +71,12 @@ impl Running {
         let number: i32 = words.next()?.parse().ok()?;
         let began: u64 = words.next()?.parse().ok()?;
         let is_there = began_at(number)? == began;
-        is_there.then_some(Self { process: Process::Adopted { began }, group: Pid::from_raw(number)?, until, kill_at: None })
+        is_there.then_some(Self {
+            process: Process::Adopted { began },
+            group: Pid::from_raw(number)?,
+            until,
+            kill_at: None,
+        })
     }
 
     /// Enough to find the command again after a restart.
@@ -106,7 +113,9 @@ impl Running {
     fn ended(&mut self) -> Option<End> {
         match &mut self.process {
             Process::Ours(child) => child.try_wait().ok().flatten().map(end_of),
-            Process::Adopted { began } => (began_at(self.group.as_raw_nonzero().get()) != Some(*began)).then_some(End::Unknown),
+            Process::Adopted { began } => {
+                (began_at(self.group.as_raw_nonzero().get()) != Some(*began)).then_some(End::Unknown)
+            }
         }
     }
 }

@@ -240,7 +240,9 @@ mod tests {
 
     #[test]
     fn reads_to_the_length_or_to_the_end() {
-        let answer = whole("HTTP/1.1 200 OK\r\nServer: EC2ws\r\ncontent-length: 5\r\nDate: Sun, 22 Nov 2026 02:00:34 GMT\r\n\r\nhello, more");
+        let answer = whole(
+            "HTTP/1.1 200 OK\r\nServer: EC2ws\r\ncontent-length: 5\r\nDate: Sun, 22 Nov 2026 02:00:34 GMT\r\n\r\nhello, more",
+        );
         assert_eq!((answer.status, answer.body.as_str(), answer.date), (200, "hello", Some(Epoch(1_795_312_834))));
         let old = whole("HTTP/1.0 404 Not Found\r\n\r\n<html/>");
         assert_eq!((old.status, old.body.as_str()), (404, "<html/>"));
@@ -250,7 +252,8 @@ mod tests {
 
     #[test]
     fn joins_chunks() {
-        let answer = whole("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nMess\r\n5\r\nageId\r\n0\r\n\r\n");
+        let answer =
+            whole("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nMess\r\n5\r\nageId\r\n0\r\n\r\n");
         assert_eq!(answer.body, "MessageId");
     }
 
@@ -265,8 +268,13 @@ mod tests {
     #[test]
     fn refuses_what_is_not_http() {
         for text in [
-            "SSH-2.0-x", "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nnonsense\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n",
+            "SSH-2.0-x",
+            "HTTP/2 200 OK\r\n\r\n",
+            "HTTP/1.1 20 OK\r\n\r\n",
+            "HTTP/1.1 2000 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nnonsense\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         ] {
             assert!(matches!(parse(text.as_bytes(), true), Err(Trouble::Malformed(_))), "{text}");

@@ -28,7 +28,9 @@ impl fmt::Display for ImdsTrouble {
         self.trouble.fmt(f)?;
         match self.trouble {
             // The answer to PUT has an IP hop limit of 1 by default, so from a bridged container it never arrives.
-            Trouble::Silent if self.is_whole_service => f.write_str(" (inside a container? the metadata hop limit must be 2 there)"),
+            Trouble::Silent if self.is_whole_service => {
+                f.write_str(" (inside a container? the metadata hop limit must be 2 there)")
+            }
             Trouble::Connect(_) => f.write_str(" (switched off, or blocked by a firewall?)"),
             Trouble::Status(403) => f.write_str(" (switched off for this instance?)"),
             _ => Ok(()),
@@ -59,7 +61,13 @@ struct Token {
 impl Imds {
     /// A client that has not spoken yet.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, host: address.to_string(), token: None, request: String::with_capacity(256), buffer: Vec::with_capacity(2048) }
+        Self {
+            address,
+            host: address.to_string(),
+            token: None,
+            request: String::with_capacity(256),
+            buffer: Vec::with_capacity(2048),
+        }
     }
 
     /// The item at `path` below `/latest/`; `None` if the service says 404. Takes the time from each answer on the way.

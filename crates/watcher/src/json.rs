@@ -218,7 +218,10 @@ mod tests {
         assert_eq!(notice.get("action"), Some("terminate"));
         assert_eq!(notice.get("time"), Some("2017-09-18T08:22:00Z"));
         assert_eq!(notice.get("noticeTime"), None);
-        let identity = Strings::read("{\n \"billingProducts\" : null,\n \"n\": [1, -2.5e+3, {\"a\": []}],\n \"instanceId\" : \"i-1\"\n}\n").unwrap();
+        let identity = Strings::read(
+            "{\n \"billingProducts\" : null,\n \"n\": [1, -2.5e+3, {\"a\": []}],\n \"instanceId\" : \"i-1\"\n}\n",
+        )
+        .unwrap();
         assert_eq!(identity.get("instanceId"), Some("i-1"));
         assert_eq!(Strings::read(r#"{"k":"\u00e9\ud83d\ude00\n\/"}"#).unwrap().get("k"), Some("é😀\n/"));
     }
@@ -226,8 +229,24 @@ mod tests {
     #[test]
     fn refuses_everything_else() {
         for text in [
-            "", "null", "[]", "{", "{}x", r#"{"a"}"#, r#"{"a":}"#, r#"{"a":1,}"#, r#"{"a":01}"#, r#"{"a":"\x"}"#, "{\"a\":\"\n\"}", r#"{"a":"\ud83d"}"#,
-            r#"{"a":"\ude00"}"#, r#"{'a':1}"#, r#"{"a":+1}"#, r#"{"a":1.}"#, "<html>", "{\"a\":tru}",
+            "",
+            "null",
+            "[]",
+            "{",
+            "{}x",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#,
+            r#"{"a":01}"#,
+            r#"{"a":"\x"}"#,
+            "{\"a\":\"\n\"}",
+            r#"{"a":"\ud83d"}"#,
+            r#"{"a":"\ude00"}"#,
+            r#"{'a':1}"#,
+            r#"{"a":+1}"#,
+            r#"{"a":1.}"#,
+            "<html>",
+            "{\"a\":tru}",
         ] {
             assert_eq!(Strings::read(text), None, "{text}");
         }

@@ -9,7 +9,8 @@ use watcher::{log, watch};
 const WRONG_OPTIONS: u8 = 64;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
     match read(&arguments, &|name| std::env::var(name).ok()) {
         Ok(Wish::Run(settings)) => {
             watch::run(*settings);

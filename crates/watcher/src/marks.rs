@@ -16,7 +16,7 @@ pub struct Marks {
 }
 
 /// A boot sees a handful of notices; an instance whose notices come and go for weeks must not fill its /run with marks.
-const MARKS_MAX: usize = 256;
+const MARKS_MAX: usize = 64;
 
 impl Marks {
     /// Reads the marks that an earlier run of this boot left.
@@ -48,10 +48,9 @@ impl Marks {
 
     /// Sets a mark. Names are ours: letters, digits, `.` and `-`.
     pub fn set(&mut self, name: &str, content: &str) {
-        if self.held.len() >= MARKS_MAX && !self.held.contains_key(name) {
-            if let Some((oldest, _)) = self.held.pop_first() {
-                let _ = fs::remove_file(self.directory.join(format!("{oldest}.mark")));
-            }
+        let is_full = self.held.len() >= MARKS_MAX && !self.held.contains_key(name);
+        if is_full && let Some((oldest, _)) = self.held.pop_first() {
+            let _ = fs::remove_file(self.directory.join(format!("{oldest}.mark")));
         }
         self.held.insert(name.to_owned(), content.to_owned());
         self.write(&format!("{name}.mark"), content);
@@ -73,7 +72,10 @@ impl Marks {
 
     fn complain(&mut self, trouble: &str) {
         if !self.is_disk_bad {
-            log::line(&format!("state directory {}: {trouble}; after a restart notices may be sent and drained for again", self.directory.display()));
+            log::line(&format!(
+                "state directory {}: {trouble}; after a restart notices may be sent and drained for again",
+                self.directory.display()
+            ));
             self.is_disk_bad = true;
         }
     }

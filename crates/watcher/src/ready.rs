@@ -119,9 +119,14 @@ fn describe(check: &Check) -> String {
 
 fn ask_http(url: &Url) -> Result<(), String> {
     let until = Instant::now() + CHECK_TIMEOUT;
-    let addresses: Vec<_> = (url.host.as_str(), url.port).to_socket_addrs().map_err(|error| error.to_string())?.collect();
+    let addresses: Vec<_> =
+        (url.host.as_str(), url.port).to_socket_addrs().map_err(|error| error.to_string())?.collect();
     let mut stream = Timed::connect(&addresses, CHECK_TIMEOUT, until).map_err(|trouble| trouble.to_string())?;
-    let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: spotward-watcher\r\nConnection: close\r\n\r\n", url.path, url.host_header());
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: spotward-watcher\r\nConnection: close\r\n\r\n",
+        url.path,
+        url.host_header()
+    );
     stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
     // Only the status matters: a long page is no failure.
     match read_status(&mut stream) {
@@ -133,8 +138,11 @@ fn ask_http(url: &Url) -> Result<(), String> {
 
 fn ask_tcp(address: &str) -> Result<(), String> {
     let (host, port) = split_port(address).ok_or("not HOST:PORT")?;
-    let addresses: Vec<_> = (host, port.ok_or("not HOST:PORT")?).to_socket_addrs().map_err(|error| error.to_string())?.collect();
-    Timed::connect(&addresses, CHECK_TIMEOUT, Instant::now() + CHECK_TIMEOUT).map(drop).map_err(|trouble| trouble.to_string())
+    let addresses: Vec<_> =
+        (host, port.ok_or("not HOST:PORT")?).to_socket_addrs().map_err(|error| error.to_string())?.collect();
+    Timed::connect(&addresses, CHECK_TIMEOUT, Instant::now() + CHECK_TIMEOUT)
+        .map(drop)
+        .map_err(|trouble| trouble.to_string())
 }
 
 fn ask_command(argv: &[String], command: &mut Option<Running>) -> Option<Result<(), String>> {

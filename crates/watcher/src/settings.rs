@@ -26,28 +26,73 @@ const fn opt(name: &'static str, value: &'static str, default: &'static str, sen
 
 /// Every option there is. docs/watcher.md lists the same; tests/docs.rs compares.
 pub const OPTIONS: [Opt; 22] = [
-    opt("topic", "ARN|none", "", "SNS topic that the Lambda listens to; `none` to watch and drain without telling anybody (required)"),
+    opt(
+        "topic",
+        "ARN|none",
+        "",
+        "SNS topic that the Lambda listens to; `none` to watch and drain without telling anybody (required)",
+    ),
     opt("action-every", "SECONDS", "2", "how often to ask for the interruption notice (1 to 60)"),
-    opt("other-every", "SECONDS", "5", "how often to ask for the rebalance recommendation and the group's target state (1 to 60)"),
-    opt("hook", "COMMAND", "", "drain command, split at spaces, no shell; gets EVENT, ACTION, TIME and DEADLINE_S in its environment"),
-    opt("drain-on", "LIST", "", "drain also on `rebalance` and/or `terminated` (comma-separated), not only on the interruption"),
+    opt(
+        "other-every",
+        "SECONDS",
+        "5",
+        "how often to ask for the rebalance recommendation and the group's target state (1 to 60)",
+    ),
+    opt(
+        "hook",
+        "COMMAND",
+        "",
+        "drain command, split at spaces, no shell; gets EVENT, ACTION, TIME and DEADLINE_S in its environment",
+    ),
+    opt(
+        "drain-on",
+        "LIST",
+        "",
+        "drain also on `rebalance` and/or `terminated` (comma-separated), not only on the interruption",
+    ),
     opt("drain-seconds", "SECONDS", "300", "time for a drain whose event has no time of its own (10 to 7200)"),
     opt("drain-margin", "SECONDS", "10", "how long before the interruption the drain must have ended (5 to 60)"),
-    opt("state-dir", "DIR", "/run/spotward-watcher", "notice.json and the marks of what was done; systemd's RUNTIME_DIRECTORY comes before the default"),
-    opt("ready-uptime", "SECONDS", "30", "say `ready` no sooner than this after boot; giving it arms `ready` even without a check"),
+    opt(
+        "state-dir",
+        "DIR",
+        "/run/spotward-watcher",
+        "notice.json and the marks of what was done; systemd's RUNTIME_DIRECTORY comes before the default",
+    ),
+    opt(
+        "ready-uptime",
+        "SECONDS",
+        "30",
+        "say `ready` no sooner than this after boot; giving it arms `ready` even without a check",
+    ),
     opt("ready-times", "COUNT", "3", "how often in a row the checks must pass (1 to 100)"),
     opt("ready-http", "URL", "", "ready when this http:// address answers 200"),
     opt("ready-tcp", "HOST:PORT", "", "ready when this accepts connections"),
     opt("ready-command", "COMMAND", "", "ready when this exits with 0 within 10 s; split at spaces, no shell"),
     opt("ready-file", "PATH", "", "ready when this file is there"),
-    opt("sns-endpoint", "URL", "", "https:// address of a VPC endpoint without private DNS; http:// only on loopback (AWS_ENDPOINT_URL_SNS)"),
+    opt(
+        "sns-endpoint",
+        "URL",
+        "",
+        "https:// address of a VPC endpoint without private DNS; http:// only on loopback (AWS_ENDPOINT_URL_SNS)",
+    ),
     opt("sns-variant", "NAME", "plain", "`plain`, `fips`, `dual-stack` or `fips-dual-stack` endpoint"),
     opt("ca-bundle", "PATH", "", "CA certificates in PEM, instead of the system's (AWS_CA_BUNDLE, SSL_CERT_FILE)"),
     opt("imds-endpoint", "URL", "", "address of the metadata service (AWS_EC2_METADATA_SERVICE_ENDPOINT)"),
     opt("imds-mode", "IPv4|IPv6", "IPv4", "which of its two addresses to use (AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE)"),
     opt("any-lifecycle", "yes|no", "no", "go on watching on an instance that is not spot"),
-    opt("pin-memory", "yes|no", "yes", "keep the program's pages from being paged out, where the limit on locked memory allows it"),
-    opt("test-pace", "FACTOR", "1", "TEST ONLY: all waits between polls and retries are this many times shorter (1 to 10000)"),
+    opt(
+        "pin-memory",
+        "yes|no",
+        "yes",
+        "keep the program's pages from being paged out, where the limit on locked memory allows it",
+    ),
+    opt(
+        "test-pace",
+        "FACTOR",
+        "1",
+        "TEST ONLY: all waits between polls and retries are this many times shorter (1 to 10000)",
+    ),
 ];
 
 /// The options, checked.
@@ -124,7 +169,10 @@ pub fn read(arguments: &[String], environment: &dyn Fn(&str) -> Option<String>) 
         }
         let name = argument.strip_prefix("--").ok_or_else(|| format!("{argument}: not an option; see --help"))?;
         let (name, inline) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value)));
-        let place = OPTIONS.iter().position(|option| option.name == name).ok_or_else(|| format!("--{name}: no such option; see --help"))?;
+        let place = OPTIONS
+            .iter()
+            .position(|option| option.name == name)
+            .ok_or_else(|| format!("--{name}: no such option; see --help"))?;
         let value = match inline {
             Some(value) => value.to_owned(),
             None => rest.next().ok_or_else(|| format!("--{name} needs {}", OPTIONS[place].value))?.clone(),
@@ -171,7 +219,9 @@ impl Form<'_> {
             drains_on_terminated: self.drains_on("terminated")?,
             drain_time: self.seconds("drain-seconds", 10, 7_200)?,
             drain_margin: self.seconds("drain-margin", 5, 60)?,
-            state_directory: self.path_or("state-dir", &["RUNTIME_DIRECTORY"]).unwrap_or_else(|| self.text("state-dir").into()),
+            state_directory: self
+                .path_or("state-dir", &["RUNTIME_DIRECTORY"])
+                .unwrap_or_else(|| self.text("state-dir").into()),
             ready: self.ready()?,
             imds: self.imds()?,
             any_lifecycle: self.yes("any-lifecycle")?,
@@ -194,7 +244,8 @@ impl Form<'_> {
     }
 
     fn text_or(&self, name: &str, variables: &[&str]) -> Option<String> {
-        let fallback = || variables.iter().find_map(|variable| (self.environment)(variable).filter(|value| !value.is_empty()));
+        let fallback =
+            || variables.iter().find_map(|variable| (self.environment)(variable).filter(|value| !value.is_empty()));
         self.given(name).map(str::to_owned).or_else(fallback)
     }
 
@@ -204,7 +255,10 @@ impl Form<'_> {
 
     fn number(&self, name: &str, min: u64, max: u64) -> Result<u64, String> {
         let text = self.text(name);
-        text.parse().ok().filter(|number| (min..=max).contains(number)).ok_or_else(|| format!("--{name} {text}: not a whole number from {min} to {max}"))
+        text.parse()
+            .ok()
+            .filter(|number| (min..=max).contains(number))
+            .ok_or_else(|| format!("--{name} {text}: not a whole number from {min} to {max}"))
     }
 
     fn seconds(&self, name: &str, min: u64, max: u64) -> Result<Duration, String> {
@@ -249,7 +303,12 @@ impl Form<'_> {
             None => Url { is_tls: true, user_info: None, host: topic.host(variant), port: 443, path: "/".to_owned() },
         };
         let proxy = if endpoint.is_tls { proxy_for(&endpoint.host, self.environment)? } else { None };
-        Ok(Some(SnsSettings { topic, endpoint, proxy, ca_bundle: self.path_or("ca-bundle", &["AWS_CA_BUNDLE", "SSL_CERT_FILE"]) }))
+        Ok(Some(SnsSettings {
+            topic,
+            endpoint,
+            proxy,
+            ca_bundle: self.path_or("ca-bundle", &["AWS_CA_BUNDLE", "SSL_CERT_FILE"]),
+        }))
     }
 
     fn ready(&self) -> Result<Option<Rule>, String> {
@@ -269,21 +328,29 @@ impl Form<'_> {
         // Commands last: they cost the most, and a round ends at the first check that fails.
         if let Some(text) = self.given("ready-command") {
             let argv = words(text);
-            checks.push(Check::Command((!argv.is_empty()).then_some(argv).ok_or_else(|| bad("ready-command", "a command"))?));
+            checks.push(Check::Command(
+                (!argv.is_empty()).then_some(argv).ok_or_else(|| bad("ready-command", "a command"))?,
+            ));
         }
-        let rule = Rule { uptime_seconds_min: self.number("ready-uptime", 0, 86_400)?, times: self.number("ready-times", 1, 100)? as u32, checks };
+        let rule = Rule {
+            uptime_seconds_min: self.number("ready-uptime", 0, 86_400)?,
+            times: self.number("ready-times", 1, 100)? as u32,
+            checks,
+        };
         let is_armed = !rule.checks.is_empty() || self.given("ready-uptime").is_some();
         Ok(is_armed.then_some(rule))
     }
 
     fn imds(&self) -> Result<SocketAddr, String> {
-        let mode = self.text_or("imds-mode", &["AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"]).unwrap_or_else(|| "IPv4".to_owned());
+        let mode =
+            self.text_or("imds-mode", &["AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"]).unwrap_or_else(|| "IPv4".to_owned());
         let default = match mode.to_ascii_lowercase().as_str() {
             "ipv4" => "http://169.254.169.254",
             "ipv6" => "http://[fd00:ec2::254]",
             _ => return Err(format!("--imds-mode {mode}: neither IPv4 nor IPv6")),
         };
-        let text = self.text_or("imds-endpoint", &["AWS_EC2_METADATA_SERVICE_ENDPOINT"]).unwrap_or_else(|| default.to_owned());
+        let text =
+            self.text_or("imds-endpoint", &["AWS_EC2_METADATA_SERVICE_ENDPOINT"]).unwrap_or_else(|| default.to_owned());
         let refuse = || format!("--imds-endpoint {text}: not http://ADDRESS[:PORT]");
         let url = Url::read(&text).filter(|url| !url.is_tls && url.path == "/").ok_or_else(refuse)?;
         // An address is taken as it is. A name is looked up once, here: the polls must not depend on a name service.
@@ -302,7 +369,8 @@ mod tests {
     const TOPIC: &str = "arn:aws-cn:sns:cn-north-1:123456789012:spotward";
 
     fn settings(arguments: &str, environment: &[(&str, &str)]) -> Result<Settings, String> {
-        let lookup = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let lookup =
+            |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         match read(&words(arguments), &lookup)? {
             Wish::Run(settings) => Ok(*settings),
             Wish::Print(text) => Err(text),
@@ -324,8 +392,13 @@ mod tests {
     #[test]
     fn the_command_line_comes_before_the_environment() {
         let environment = [
-            ("SPOTWARD_TOPIC", TOPIC), ("SPOTWARD_ACTION_EVERY", "3"), ("SPOTWARD_OTHER_EVERY", "7"), ("RUNTIME_DIRECTORY", "/run/x"),
-            ("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ipv6"), ("AWS_ENDPOINT_URL_SNS", "https://vpce.example:8443"), ("SSL_CERT_FILE", "/ca.pem"),
+            ("SPOTWARD_TOPIC", TOPIC),
+            ("SPOTWARD_ACTION_EVERY", "3"),
+            ("SPOTWARD_OTHER_EVERY", "7"),
+            ("RUNTIME_DIRECTORY", "/run/x"),
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ipv6"),
+            ("AWS_ENDPOINT_URL_SNS", "https://vpce.example:8443"),
+            ("SSL_CERT_FILE", "/ca.pem"),
         ];
         let settings = settings("--action-every=1 --ready-file /x --ready-uptime 0", &environment).unwrap();
         let sns = settings.sns.unwrap();
@@ -339,7 +412,11 @@ mod tests {
 
     #[test]
     fn the_proxy_never_stands_before_the_metadata_service() {
-        let settings = settings(&format!("--topic {TOPIC}"), &[("HTTPS_PROXY", "http://proxy:3128"), ("HTTP_PROXY", "http://proxy:3128")]).unwrap();
+        let settings = settings(
+            &format!("--topic {TOPIC}"),
+            &[("HTTPS_PROXY", "http://proxy:3128"), ("HTTP_PROXY", "http://proxy:3128")],
+        )
+        .unwrap();
         assert_eq!(settings.imds.to_string(), "169.254.169.254:80");
         assert_eq!(settings.sns.unwrap().proxy.unwrap().host, "proxy");
     }
@@ -362,7 +439,10 @@ mod tests {
             ("--topic none --imds-endpoint https://x", "--imds-endpoint"),
             ("--topic none --any-lifecycle maybe", "--any-lifecycle"),
             ("--topic arn:aws:sns:us-east-1:123456789012:t --sns-endpoint http://sns.example", "--sns-endpoint"),
-            ("--topic arn:aws:sns:us-east-1:123456789012:t --sns-endpoint https://x --sns-variant fips", "--sns-variant"),
+            (
+                "--topic arn:aws:sns:us-east-1:123456789012:t --sns-endpoint https://x --sns-variant fips",
+                "--sns-variant",
+            ),
         ] {
             let refusal = settings(arguments, &[]).err().unwrap_or_default();
             assert!(refusal.contains(complaint), "{arguments}: {refusal}");

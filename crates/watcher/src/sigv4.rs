@@ -32,7 +32,10 @@ pub fn sign(credentials: &Credentials, service: &str, region: &str, host: &str, 
         key = hmac_sha256(key.as_ref(), part);
     }
     let signature = hex(hmac_sha256(key.as_ref(), &to_sign).as_ref());
-    let authorization = format!("AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={SIGNED}, Signature={signature}", credentials.key_id);
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={SIGNED}, Signature={signature}",
+        credentials.key_id
+    );
     Signature { date, authorization }
 }
 

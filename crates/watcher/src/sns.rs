@@ -26,6 +26,9 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// AWS refuses signatures from about five minutes off; as the SDKs do, the clock is blamed from four.
 const SKEW_SECONDS_MAX: i64 = 240;
 
+/// Distributions ship about 150.
+const CERTIFICATES_MAX: usize = 2_048;
+
 /// Where distributions keep the CA certificates that they trust; the first that exists is read.
 const CA_BUNDLES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -138,7 +141,8 @@ impl Sns {
         if self.proxy.is_some() {
             self.pass_proxy(&mut stream)?;
         }
-        let name = ServerName::try_from(self.endpoint.host.clone()).map_err(|_| format!("{}: not a host name", self.endpoint.host))?;
+        let name = ServerName::try_from(self.endpoint.host.clone())
+            .map_err(|_| format!("{}: not a host name", self.endpoint.host))?;
         let connection = ClientConnection::new(tls, name).map_err(|error| error.to_string())?;
         talk(&mut StreamOwned::new(connection, stream), request, &mut buffer)
     }
@@ -153,7 +157,8 @@ impl Sns {
                 Err(_) => self.known.clear(),
             }
         }
-        let addresses = (self.resolve)(&hop.host, hop.port).map_err(|error| failed(&format_args!("no address: {error}")))?;
+        let addresses =
+            (self.resolve)(&hop.host, hop.port).map_err(|error| failed(&format_args!("no address: {error}")))?;
         let stream = Timed::connect(&addresses, CONNECT_TIMEOUT, until).map_err(|trouble| failed(&trouble))?;
         self.known = addresses;
         Ok(stream)
@@ -198,16 +203,30 @@ impl Sns {
         let code = element(&answer.body, "Code").unwrap_or("no code");
         let text = format!("{} {code}: {}", answer.status, element(&answer.body, "Message").unwrap_or_default());
         Err(match code {
-            "SignatureDoesNotMatch" | "RequestExpired" | "RequestTimeTooSkewed" | "InvalidSignatureException" | "AccessDeniedException"
+            "SignatureDoesNotMatch"
+            | "RequestExpired"
+            | "RequestTimeTooSkewed"
+            | "InvalidSignatureException"
+            | "AccessDeniedException"
                 if self.correct_clock(answer.date, clock) =>
             {
                 Refusal::ClockCorrected(text)
             }
-            "ExpiredToken" | "ExpiredTokenException" | "InvalidClientTokenId" | "UnrecognizedClientException" | "InvalidToken"
-            | "SignatureDoesNotMatch" | "InvalidSignatureException" | "RequestExpired" => Refusal::CredentialsStale(text),
-            "Throttling" | "ThrottlingException" | "ThrottledException" | "Throttled" | "RequestLimitExceeded" | "TooManyRequestsException" | "KMSThrottling" => {
-                Refusal::Later(text)
-            }
+            "ExpiredToken"
+            | "ExpiredTokenException"
+            | "InvalidClientTokenId"
+            | "UnrecognizedClientException"
+            | "InvalidToken"
+            | "SignatureDoesNotMatch"
+            | "InvalidSignatureException"
+            | "RequestExpired" => Refusal::CredentialsStale(text),
+            "Throttling"
+            | "ThrottlingException"
+            | "ThrottledException"
+            | "Throttled"
+            | "RequestLimitExceeded"
+            | "TooManyRequestsException"
+            | "KMSThrottling" => Refusal::Later(text),
             _ if answer.status >= 500 || answer.status == 429 || answer.status == 408 => Refusal::Later(text),
             // 403: a policy. 404: the topic may be on its way. KMS…: the key's policy or state.
             _ if answer.status == 403 || answer.status == 404 || code.starts_with("KMS") => Refusal::Denied(text),
@@ -241,7 +260,9 @@ pub fn proxy_for(host: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<
     let is_exception = |rule: &str| {
         let rule = rule.trim();
         let suffix = rule.trim_start_matches('.');
-        rule == "*" || (!suffix.is_empty() && (host == suffix || host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'))))
+        rule == "*"
+            || (!suffix.is_empty()
+                && (host == suffix || host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'))))
     };
     if exceptions.split(',').any(is_exception) {
         return Ok(None);
@@ -306,15 +327,18 @@ fn tls_config(ca_bundle: Option<&Path>, now: Epoch) -> Result<Arc<ClientConfig>,
 fn roots(ca_bundle: Option<&Path>) -> Result<RootCertStore, String> {
     let path = match ca_bundle {
         Some(path) => path,
-        None => CA_BUNDLES.iter().map(Path::new).find(|path| path.exists()).ok_or("no CA bundle on this system; set --ca-bundle")?,
+        None => CA_BUNDLES
+            .iter()
+            .map(Path::new)
+            .find(|path| path.exists())
+            .ok_or("no CA bundle on this system; set --ca-bundle")?,
     };
     let failed = |error: &dyn std::fmt::Display| format!("CA bundle {}: {error}", path.display());
     let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
-        // One certificate that cannot be read must not cost the other hundred.
-        if let Ok(certificate) = certificate {
-            let _ = store.add(certificate);
-        }
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))?;
+    // One certificate that cannot be read must not cost the other hundred; a path that gives errors for ever must end.
+    for certificate in certificates.take(CERTIFICATES_MAX).flatten() {
+        let _ = store.add(certificate);
     }
     if store.is_empty() { Err(failed(&"no certificate in it")) } else { Ok(store) }
 }
@@ -331,7 +355,10 @@ fn unescaped(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let escaped = bytes.get(at + 1..at + 3).and_then(|pair| std::str::from_utf8(pair).ok()).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let escaped = bytes
+            .get(at + 1..at + 3)
+            .and_then(|pair| std::str::from_utf8(pair).ok())
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
         match escaped {
             Some(byte) if bytes[at] == b'%' => {
                 out.push(byte);

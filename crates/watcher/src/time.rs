@@ -50,7 +50,9 @@ impl Epoch {
         let zone = &bytes[19..];
         let fraction_is_fine = match zone {
             [b'Z'] => true,
-            [b'.', digits @ .., b'Z'] => !digits.is_empty() && digits.len() <= 9 && digits.iter().all(u8::is_ascii_digit),
+            [b'.', digits @ .., b'Z'] => {
+                !digits.is_empty() && digits.len() <= 9 && digits.iter().all(u8::is_ascii_digit)
+            }
             _ => false,
         };
         let punctuation = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
@@ -178,8 +180,18 @@ mod tests {
     #[test]
     fn refuses_what_is_not_a_time_in_utc() {
         for text in [
-            "", "Z", "2017-09-18", "2017-09-18T08:22:00", "2017-09-18T08:22:00+01:00", "2017-13-18T08:22:00Z", "2023-02-29T00:00:00Z",
-            "2017-09-18T24:22:00Z", "2017-09-18T08:22:00.Z", "2017-09-18t08:22:00Z", "yyyy-09-18T08:22:00Z", "2017-09-18T08:22:00Zé",
+            "",
+            "Z",
+            "2017-09-18",
+            "2017-09-18T08:22:00",
+            "2017-09-18T08:22:00+01:00",
+            "2017-13-18T08:22:00Z",
+            "2023-02-29T00:00:00Z",
+            "2017-09-18T24:22:00Z",
+            "2017-09-18T08:22:00.Z",
+            "2017-09-18t08:22:00Z",
+            "yyyy-09-18T08:22:00Z",
+            "2017-09-18T08:22:00Zé",
         ] {
             assert_eq!(Epoch::from_iso(text), None, "{text}");
         }
@@ -197,7 +209,9 @@ mod tests {
     #[test]
     fn reads_the_date_of_an_answer() {
         assert_eq!(Epoch::from_http("Sun, 22 Nov 2026 02:00:34 GMT"), Some(Epoch(1_795_312_834)));
-        for text in ["", "Sun, 22 Nov 2026 02:00:34 CET", "Sun, 22 Xyz 2026 02:00:34 GMT", "Sunday, 22-Nov-26 02:00:34 GMT"] {
+        for text in
+            ["", "Sun, 22 Nov 2026 02:00:34 CET", "Sun, 22 Xyz 2026 02:00:34 GMT", "Sunday, 22-Nov-26 02:00:34 GMT"]
+        {
             assert_eq!(Epoch::from_http(text), None, "{text}");
         }
     }

@@ -81,9 +81,15 @@ mod tests {
     #[test]
     fn reads_what_owners_write() {
         let url = Url::read("http://127.0.0.1:8080/health?x=1").unwrap();
-        assert_eq!((url.host.as_str(), url.port, url.path.as_str(), url.is_tls, url.is_loopback()), ("127.0.0.1", 8080, "/health?x=1", false, true));
+        assert_eq!(
+            (url.host.as_str(), url.port, url.path.as_str(), url.is_tls, url.is_loopback()),
+            ("127.0.0.1", 8080, "/health?x=1", false, true)
+        );
         let url = Url::read("https://sns.example").unwrap();
-        assert_eq!((url.port, url.path.as_str(), url.host_header().as_str(), url.is_loopback()), (443, "/", "sns.example", false));
+        assert_eq!(
+            (url.port, url.path.as_str(), url.host_header().as_str(), url.is_loopback()),
+            (443, "/", "sns.example", false)
+        );
         let url = Url::read("http://[fd00:ec2::254]:81").unwrap();
         assert_eq!((url.host.as_str(), url.host_header().as_str()), ("fd00:ec2::254", "[fd00:ec2::254]:81"));
         assert_eq!(Url::read("http://user:pa@ss@proxy:3128").unwrap().user_info.as_deref(), Some("user:pa@ss"));
@@ -91,7 +97,19 @@ mod tests {
 
     #[test]
     fn refuses_the_rest() {
-        for text in ["", "sns.example", "ftp://x", "http://", "http://:80", "http://x:y", "http://x:99999", "http://[::1", "http://[::1]x", "http://a b", "http://x/\r\nX: y"] {
+        for text in [
+            "",
+            "sns.example",
+            "ftp://x",
+            "http://",
+            "http://:80",
+            "http://x:y",
+            "http://x:99999",
+            "http://[::1",
+            "http://[::1]x",
+            "http://a b",
+            "http://x/\r\nX: y",
+        ] {
             assert_eq!(Url::read(text), None, "{text}");
         }
     }

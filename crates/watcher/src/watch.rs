@@ -117,7 +117,7 @@ enum What {
 impl Event {
     /// The beginning of the names of this event's marks. Time first, so that names sort by age.
     fn key(&self) -> String {
-        format!("{}.{}", self.time.map(Epoch::to_basic).unwrap_or_default(), self.action)
+        format!("{}.{}", self.time.map_or_else(|| "once".to_owned(), Epoch::to_basic), self.action)
     }
 
     fn word(&self) -> &'static str {
@@ -161,7 +161,9 @@ struct Drain {
 enum Way {
     Command(Running),
     /// Somebody else acts on notice.json, and may tell us by a file `drained`.
-    File { until: Instant },
+    File {
+        until: Instant,
+    },
 }
 
 struct Watch {
@@ -194,10 +196,15 @@ struct Watch {
 
 impl Watch {
     fn new(settings: Settings) -> Self {
-        let sns = settings.sns.clone().map(|sns| Sns::new(sns.topic, sns.endpoint, sns.proxy, sns.ca_bundle, system_resolve));
+        let sns =
+            settings.sns.clone().map(|sns| Sns::new(sns.topic, sns.endpoint, sns.proxy, sns.ca_bundle, system_resolve));
         let marks = Marks::open(&settings.state_directory);
         let was_ready = marks.get(READY_MARK).is_some();
-        let ready = settings.ready.clone().filter(|_| sns.is_some() && !was_ready).map(|rule| (Readiness::new(rule), Instant::now()));
+        let ready = settings
+            .ready
+            .clone()
+            .filter(|_| sns.is_some() && !was_ready)
+            .map(|rule| (Readiness::new(rule), Instant::now()));
         Self {
             clock: Clock::default(),
             imds: Imds::new(settings.imds),
@@ -245,7 +252,8 @@ impl Watch {
         self.post();
         self.look_at_drains();
         self.look_at_readiness();
-        if self.is_spot == Some(false) && !self.settings.any_lifecycle && self.ready.is_none() && self.outbox.is_empty() {
+        if self.is_spot == Some(false) && !self.settings.any_lifecycle && self.ready.is_none() && self.outbox.is_empty()
+        {
             return Next::Leave;
         }
         Next::At(self.next())
@@ -256,9 +264,10 @@ impl Watch {
         let now = Instant::now();
         let start = (self.who.is_none() || self.is_spot.is_none()).then_some(self.start.next);
         let credentials = self.sns.as_ref().map(|_| self.credentials.next);
-        let polls = [self.action.next, self.rebalance.next, self.target.next].into_iter().chain(start).chain(credentials);
+        let polls =
+            [self.action.next, self.rebalance.next, self.target.next].into_iter().chain(start).chain(credentials);
         let mut next = polls.min().unwrap_or(now).max(self.service.next);
-        let letters = self.outbox.iter().map(|letter| letter.next);
+        let letters = self.outbox[..self.sendable()].iter().map(|letter| letter.next);
         let plans = self.planned.iter().map(|planned| planned.not_later);
         let drain = self.drain.as_ref().map(|_| now + COMMAND_EVERY);
         let ready = self.ready.as_ref().map(|(_, next)| *next);
@@ -284,7 +293,11 @@ impl Watch {
             if let Err(trouble) = self.ask_all() {
                 let is_hopeless = !self.has_answered && self.began.elapsed() > self.settings.paced(HOPELESS_AFTER);
                 self.service.failures += 1;
-                let wait = if is_hopeless { self.settings.paced(RETRY_HOPELESS) } else { self.back_off(self.service.failures, RETRY_MAX) };
+                let wait = if is_hopeless {
+                    self.settings.paced(RETRY_HOPELESS)
+                } else {
+                    self.back_off(self.service.failures, RETRY_MAX)
+                };
                 self.service.next = Instant::now() + wait;
                 self.states.bad("metadata service", &format!("{} at {}", trouble, self.settings.imds));
             } else {
@@ -298,9 +311,9 @@ impl Watch {
         if self.action.is_due() {
             let asked = self.get("spot/instance-action");
             let read = asked.and_then(|body| body.map(|text| read_action(&text)).transpose());
-            match self.settle("interruption notice", read, |watch| &mut watch.action, self.settings.action_every)? {
-                Some(Some(event)) => self.saw_interruption(event),
-                Some(None) | None => {}
+            let every = self.settings.action_every;
+            if let Some(Some(event)) = self.settle("interruption notice", read, |watch| &mut watch.action, every)? {
+                self.saw_interruption(event);
             }
         }
         if (self.who.is_none() || self.is_spot.is_none()) && self.start.is_due() {
@@ -310,14 +323,18 @@ impl Watch {
         if self.rebalance.is_due() {
             let asked = self.get("events/recommendations/rebalance");
             let read = asked.and_then(|body| body.map(|text| read_rebalance(&text)).transpose());
-            match self.settle("rebalance recommendation", read, |watch| &mut watch.rebalance, self.settings.other_every)? {
-                Some(Some(event)) => self.take_up(event),
-                Some(None) | None => {}
+            let every = self.settings.other_every;
+            if let Some(Some(event)) =
+                self.settle("rebalance recommendation", read, |watch| &mut watch.rebalance, every)?
+            {
+                self.take_up(event);
             }
         }
         if self.target.is_due() {
             let asked = self.get("autoscaling/target-lifecycle-state");
-            if let Some(state) = self.settle("target state", asked, |watch| &mut watch.target, self.settings.other_every)? {
+            if let Some(state) =
+                self.settle("target state", asked, |watch| &mut watch.target, self.settings.other_every)?
+            {
                 self.target_state = state.map(|text| text.trim().to_owned());
                 if self.settings.drains_on_terminated && self.target_state.as_deref() == Some("Terminated") {
                     self.take_up(Event { what: What::Terminated, action: "terminated".to_owned(), time: None });
@@ -405,7 +422,9 @@ impl Watch {
         let Some(time) = event.time else { return };
         let left = time.0 - self.clock.now().0;
         if left < -STALE_SECONDS {
-            return self.states.bad("interruption notice", &format!("its time {} is long past: ignored", time.to_iso()));
+            return self
+                .states
+                .bad("interruption notice", &format!("its time {} is long past: ignored", time.to_iso()));
         }
         // The mark of the first sight counts, so that a time which moves a little does not make a second notice.
         let first_seen = self.marks.names().find_map(|name| {
@@ -433,7 +452,9 @@ impl Watch {
         if self.marks.get(&seen_mark).is_none() {
             self.marks.set(&seen_mark, &now.to_iso());
             log::line(&match (event.what, event.time) {
-                (What::Interruption, Some(time)) => format!("interruption: {} at {}, {} s left", event.action, time.to_iso(), time.0 - now.0),
+                (What::Interruption, Some(time)) => {
+                    format!("interruption: {} at {}, {} s left", event.action, time.to_iso(), time.0 - now.0)
+                }
                 (_, Some(time)) => format!("{}: {}", event.word(), time.to_iso()),
                 (_, None) => format!("{}: the group ends this instance", event.word()),
             });
@@ -462,12 +483,24 @@ impl Watch {
         let now = self.clock.now();
         // After the instance's end nobody needs to hear of it; a recommendation has a time, but in the past.
         let life = match (kind, time) {
-            (Kind::Interruption | Kind::Drained, Some(time)) if time > now => Duration::from_secs((time.0 - now.0) as u64),
+            (Kind::Interruption | Kind::Drained, Some(time)) if time > now => {
+                Duration::from_secs((time.0 - now.0) as u64)
+            }
             (Kind::Interruption, _) => Duration::ZERO,
             _ => MESSAGE_LIFE,
         };
         let at = Instant::now();
-        Letter { kind, action: String::new(), time: None, result: None, seen: now, mark, next: at, give_up: at + life, attempts: 0 }
+        Letter {
+            kind,
+            action: String::new(),
+            time: None,
+            result: None,
+            seen: now,
+            mark,
+            next: at,
+            give_up: at + life,
+            attempts: 0,
+        }
     }
 
     fn send(&mut self, letter: Letter) {
@@ -492,13 +525,14 @@ impl Watch {
         }
         self.is_probed = true;
         if let Some(Err(why)) = self.sns.as_mut().map(Sns::probe) {
-            self.states.bad("publishing", &format!("{why}; this will be tried again when there is something to publish"));
+            self.states
+                .bad("publishing", &format!("{why}; this will be tried again when there is something to publish"));
         }
     }
 
     fn post(&mut self) {
         let mut at = 0;
-        while at < self.outbox.len() {
+        while at < self.sendable() {
             if self.outbox[at].next > Instant::now() {
                 at += 1;
                 continue;
@@ -521,6 +555,12 @@ impl Watch {
                 }
             }
         }
+    }
+
+    /// How many of the messages may go: while an interruption waits to be accepted, nothing overtakes it.
+    fn sendable(&self) -> usize {
+        let urgent = self.outbox.iter().take_while(|letter| letter.kind == Kind::Interruption).count();
+        if urgent > 0 { urgent } else { self.outbox.len() }
     }
 
     fn attempt(&mut self, at: usize) -> Fate {
@@ -611,7 +651,9 @@ impl Watch {
                 // One command may serve several events.
                 (Some(Drain { way: Way::Command(_), events }), Some(_)) => events.push(event),
                 (_, Some(running)) => self.drain = Some(Drain { way: Way::Command(running), events: vec![event] }),
-                (_, None) if self.settings.hook.is_empty() => self.drain = Some(Drain { way: Way::File { until }, events: vec![event] }),
+                (_, None) if self.settings.hook.is_empty() => {
+                    self.drain = Some(Drain { way: Way::File { until }, events: vec![event] })
+                }
                 (_, None) => self.drain_ended(&event, End::Unknown),
             }
             return;
@@ -636,7 +678,8 @@ impl Watch {
         let outbox = &self.outbox;
         let goes_now = |planned: &Planned| {
             // The message is gone, or was tried.
-            let was_tried = outbox.iter().find(|letter| letter.mark == planned.after).is_none_or(|letter| letter.attempts > 0);
+            let was_tried =
+                outbox.iter().find(|letter| letter.mark == planned.after).is_none_or(|letter| letter.attempts > 0);
             was_tried || planned.not_later <= now
         };
         let (now_due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.planned).into_iter().partition(goes_now);
@@ -729,7 +772,11 @@ impl Watch {
             Some("late") => "late",
             Some(_) | None => "unknown",
         };
-        let letter = self.letter(Kind::Drained, format!("{key}.reported"), event.time.filter(|_| event.what == What::Interruption));
+        let letter = self.letter(
+            Kind::Drained,
+            format!("{key}.reported"),
+            event.time.filter(|_| event.what == What::Interruption),
+        );
         self.send(Letter { action: event.action.clone(), time: event.time, result: Some(result), ..letter });
     }
 }
@@ -769,7 +816,9 @@ fn read_action(text: &str) -> Result<Event, ImdsTrouble> {
     let read = || {
         let notice = Strings::read(text)?;
         // Part of a file name and of messages: EC2's words are lower case.
-        let is_word = |word: &&str| (1..=32).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        let is_word = |word: &&str| {
+            (1..=32).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+        };
         let action = notice.get("action").filter(is_word)?.to_owned();
         Some(Event { what: What::Interruption, action, time: Some(Epoch::from_iso(notice.get("time")?)?) })
     };
@@ -784,6 +833,11 @@ fn read_rebalance(text: &str) -> Result<Event, ImdsTrouble> {
 
 fn read_identity(text: &str) -> Option<Identity> {
     let document = Strings::read(text)?;
-    let word = |key: &str| document.get(key).filter(|value| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')).map(str::to_owned);
+    let word = |key: &str| {
+        document
+            .get(key)
+            .filter(|value| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'))
+            .map(str::to_owned)
+    };
     Some(Identity { instance: word("instanceId")?, region: word("region")?, account: word("accountId")? })
 }

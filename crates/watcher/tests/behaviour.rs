@@ -16,7 +16,10 @@ fn stage() -> Stage {
 
 /// A drain command that writes down what it was told.
 fn noting_drain(stage: &Stage) -> String {
-    stage.directory.script("drain", &format!("echo $EVENT $ACTION $TIME $DEADLINE_S \"$@\" >> {}", stage.directory.file("drains").display()))
+    stage.directory.script(
+        "drain",
+        &format!("echo $EVENT $ACTION $TIME $DEADLINE_S \"$@\" >> {}", stage.directory.file("drains").display()),
+    )
 }
 
 fn wait_for_drained(stage: &Stage, count: usize) {
@@ -33,7 +36,10 @@ fn the_drain_is_told_what_comes_and_how_long_it_has() {
     stage.imds.notice("stop", 100);
     wait_for_drained(&stage, 1);
     let words: Vec<String> = stage.directory.text("drains").split_whitespace().map(str::to_owned).collect();
-    assert_eq!((words.len(), words[0].as_str(), words[1].as_str(), words[4..].join(" ").as_str()), (6, "interruption", "stop", "--fast now"));
+    assert_eq!(
+        (words.len(), words[0].as_str(), words[1].as_str(), words[4..].join(" ").as_str()),
+        (6, "interruption", "stop", "--fast now")
+    );
     let seconds: i64 = words[3].parse().unwrap();
     assert!((80..=90).contains(&seconds), "ten seconds before the end: {seconds}");
     let drained = &stage.sns.of_kind("drained")[0];
@@ -49,9 +55,12 @@ fn the_message_goes_before_the_drain() {
     stage.imds.notice("terminate", 100);
     wait_for_drained(&stage, 1);
     let log = watcher.log();
-    assert!(log.find("publishing: 500").unwrap() < log.find("drain: begun").unwrap(), "after the first attempt, though it failed: {log}");
-    let interruption = stage.sns.of_kind("interruption");
-    assert_eq!(interruption.len(), 1);
+    assert!(
+        log.find("publishing: 500").unwrap() < log.find("drain: begun").unwrap(),
+        "after the first attempt, though it failed: {log}"
+    );
+    let kinds: Vec<String> = stage.sns.accepted().iter().map(|accepted| accepted.get("kind").to_owned()).collect();
+    assert_eq!(kinds, ["interruption", "drained"], "nothing overtakes the interruption");
 }
 
 #[test]
@@ -75,7 +84,8 @@ fn a_drain_that_fails_is_reported_and_not_fatal() {
 fn a_drain_that_is_late_gets_term_then_kill() {
     let stage = stage();
     let file = stage.directory.file("signals").display().to_string();
-    let hook = stage.directory.script("drain", &format!("trap 'echo TERM >> {file}' TERM; while true; do sleep 0.1; done"));
+    let hook =
+        stage.directory.script("drain", &format!("trap 'echo TERM >> {file}' TERM; while true; do sleep 0.1; done"));
     let _watcher = stage.run(&["--hook", &hook]);
     // Seen so late that only the shortest drain is left: two seconds, then five of grace.
     stage.imds.notice("terminate", 12);
@@ -121,7 +131,10 @@ fn a_recommendation_is_published_and_drained_for_only_if_asked() {
     asked.imds.set(REBALANCE, &format!("{{\"noticeTime\":\"{time}\"}}"));
     wait_for_drained(&asked, 1);
     let told = asked.directory.text("drains");
-    assert!(told == format!("rebalance rebalance {time} 20\n") || told == format!("rebalance rebalance {time} 19\n"), "{told}");
+    assert!(
+        told == format!("rebalance rebalance {time} 20\n") || told == format!("rebalance rebalance {time} 19\n"),
+        "{told}"
+    );
     assert_eq!(asked.sns.of_kind("drained")[0].get("action"), "rebalance");
 }
 
@@ -136,7 +149,12 @@ fn the_interruption_of_a_draining_instance_hurries_the_drain_that_runs() {
     stage.imds.notice("terminate", 13);
     wait_for_drained(&stage, 2);
     assert_eq!(stage.directory.text("runs"), "rebalance\n");
-    let mut actions: Vec<String> = stage.sns.of_kind("drained").iter().map(|drained| format!("{} {}", drained.get("action"), drained.get("result"))).collect();
+    let mut actions: Vec<String> = stage
+        .sns
+        .of_kind("drained")
+        .iter()
+        .map(|drained| format!("{} {}", drained.get("action"), drained.get("result")))
+        .collect();
     actions.sort();
     assert_eq!(actions, ["rebalance late", "terminate late"]);
 }
@@ -163,7 +181,10 @@ fn without_a_command_a_file_appears_whole_and_somebody_else_says_drained() {
     stage.imds.notice("hibernate", 100);
     wait_until("notice.json", || !stage.state("notice.json").is_empty());
     let notice: serde_json::Value = serde_json::from_str(&stage.state("notice.json")).unwrap();
-    assert_eq!((&notice["v"], &notice["event"], &notice["action"]), (&1.into(), &"interruption".into(), &"hibernate".into()));
+    assert_eq!(
+        (&notice["v"], &notice["event"], &notice["action"]),
+        (&1.into(), &"interruption".into(), &"hibernate".into())
+    );
     let until = watcher::time::Epoch::from_iso(notice["drain_until"].as_str().unwrap()).unwrap();
     let time = watcher::time::Epoch::from_iso(notice["time"].as_str().unwrap()).unwrap();
     assert!((9..=12).contains(&(time.0 - until.0)), "{notice}");
@@ -241,7 +262,8 @@ fn ready_http_counts_passes_in_a_row() {
             };
             let status = if number == 3 { "503 Sorry" } else { "200 OK" };
             let page = "x".repeat(100_000);
-            let _ = stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{page}", page.len()).as_bytes());
+            let _ = stream
+                .write_all(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{page}", page.len()).as_bytes());
         }
     });
     let watcher = run_ready(&stage, &["--ready-http", &url]);
@@ -256,7 +278,10 @@ fn ready_tcp_file_and_command_must_all_pass() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (file, answer) = (stage.directory.file("up"), stage.directory.file("answer"));
     let command = stage.directory.script("check", &format!("sleep 0.1; test -e {}", answer.display()));
-    let watcher = run_ready(&stage, &["--ready-tcp", &port.to_string(), "--ready-file", file.to_str().unwrap(), "--ready-command", &command]);
+    let watcher = run_ready(
+        &stage,
+        &["--ready-tcp", &port.to_string(), "--ready-file", file.to_str().unwrap(), "--ready-command", &command],
+    );
     watcher.wait_for(&format!("not ready: {port}: connection refused"));
     let _service = TcpListener::bind(port).unwrap();
     watcher.wait_for("up: is not there");
@@ -314,7 +339,8 @@ fn nobody_but_the_certified_host_gets_the_message() {
     watcher.wait_for("TLS: invalid peer certificate");
     assert_eq!((stage.sns.attempts(), lock(&stage.sns.state).last_request.as_str()), (0, ""));
     let by_address = format!("https://127.0.0.1:{}", stage.sns.address.port());
-    let stranger = stage.run(&["--state-dir", stage.directory.file("other").to_str().unwrap(), "--sns-endpoint", &by_address]);
+    let stranger =
+        stage.run(&["--state-dir", stage.directory.file("other").to_str().unwrap(), "--sns-endpoint", &by_address]);
     stranger.wait_for("TLS: invalid peer certificate");
     assert_eq!(stage.sns.attempts(), 0);
 }
@@ -412,7 +438,12 @@ fn secrets_are_neither_logged_nor_in_the_environment_nor_on_the_command_line() {
     let secret = support::sns::secret_of("ASIAEXAMPLE1");
     let token = support::sns::session_token_of("ASIAEXAMPLE1");
     let command_line = std::fs::read_to_string(format!("/proc/{}/cmdline", watcher.child.id())).unwrap();
-    for text in [watcher.log(), stage.directory.text("environment"), command_line, lock(&stage.sns.state).last_request.replace(&format!("X-Amz-Security-Token: {token}"), "")] {
+    for text in [
+        watcher.log(),
+        stage.directory.text("environment"),
+        command_line,
+        lock(&stage.sns.state).last_request.replace(&format!("X-Amz-Security-Token: {token}"), ""),
+    ] {
         assert!(!text.contains(&secret) && !text.contains(&token), "{text}");
     }
 }

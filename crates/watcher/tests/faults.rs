@@ -62,7 +62,8 @@ fn a_401_renews_the_token_within_the_same_tick() {
         wait_until("more polls", || stage.imds.count(ACTION) >= before + 4);
     }
     let lines = stage.imds.lines();
-    let renewals: Vec<usize> = (1..lines.len()).filter(|&at| lines[at].starts_with("PUT") && lines[at - 1].starts_with("GET")).collect();
+    let renewals: Vec<usize> =
+        (1..lines.len()).filter(|&at| lines[at].starts_with("PUT") && lines[at - 1].starts_with("GET")).collect();
     assert!(renewals.len() >= 3);
     // The very item that met the 401 is asked again, at once, with the new token.
     assert!(renewals.iter().all(|&at| lines[at - 1] == lines[at + 1]), "{lines:?}");
@@ -76,7 +77,12 @@ fn a_token_is_renewed_at_half_of_its_life_without_a_401() {
     lock(&stage.imds.state).token_ttl_seconds = 2;
     let mut watcher = stage.run(&[]);
     wait_until("renewals", || stage.imds.count("PUT") >= 3);
-    let puts: Vec<_> = lock(&stage.imds.state).requests.iter().filter(|(_, line)| line.starts_with("PUT")).map(|(at, _)| *at).collect();
+    let puts: Vec<_> = lock(&stage.imds.state)
+        .requests
+        .iter()
+        .filter(|(_, line)| line.starts_with("PUT"))
+        .map(|(at, _)| *at)
+        .collect();
     assert!(puts.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_millis(950)), "not before half of its life");
     interrupt(&stage);
     check_exactly_one(&stage, &mut watcher);
@@ -151,7 +157,12 @@ fn imds_says_wrong_json() {
     let mut watcher = stage.run(&[]);
     interrupt(&stage);
     check_exactly_one(&stage, &mut watcher);
-    assert_eq!(watcher.log().matches("interruption notice: not a proper answer").count(), 1, "said once: {}", watcher.log());
+    assert_eq!(
+        watcher.log().matches("interruption notice: not a proper answer").count(),
+        1,
+        "said once: {}",
+        watcher.log()
+    );
 }
 
 #[test]
@@ -274,12 +285,21 @@ fn sns_5xx() {
 
 #[test]
 fn sns_throttles() {
-    sns_fault(&[Fate::Refuse(400, "Throttling"), Fate::Refuse(429, "TooManyRequests"), Fate::Refuse(400, "Throttling"), Fate::Refuse(403, "ThrottledException")]);
+    sns_fault(&[
+        Fate::Refuse(400, "Throttling"),
+        Fate::Refuse(429, "TooManyRequests"),
+        Fate::Refuse(400, "Throttling"),
+        Fate::Refuse(403, "ThrottledException"),
+    ]);
 }
 
 #[test]
 fn sns_403_until_a_policy_is_repaired() {
-    sns_fault(&[Fate::Refuse(403, "AuthorizationError"), Fate::Refuse(404, "NotFound"), Fate::Refuse(400, "KMSAccessDenied")]);
+    sns_fault(&[
+        Fate::Refuse(403, "AuthorizationError"),
+        Fate::Refuse(404, "NotFound"),
+        Fate::Refuse(400, "KMSAccessDenied"),
+    ]);
 }
 
 #[test]
@@ -311,7 +331,8 @@ fn what_sns_will_never_accept_is_reported_and_not_repeated() {
 #[test]
 fn a_name_service_that_fails_costs_neither_the_process_nor_the_drain() {
     let stage = stage();
-    let drain = stage.directory.script("drain", &format!("echo $ACTION >> {}", stage.directory.file("drained").display()));
+    let drain =
+        stage.directory.script("drain", &format!("echo $ACTION >> {}", stage.directory.file("drained").display()));
     let mut watcher = stage.run(&["--sns-endpoint", "https://no-such-host.invalid", "--hook", &drain]);
     stage.imds.notice("terminate", SECONDS_LEFT);
     wait_until("the drain ran", || stage.directory.text("drained") == "terminate\n");
@@ -333,7 +354,13 @@ fn a_name_service_that_recovers_loses_nothing_and_is_not_needed_twice() {
     }
     let directory = support::Directory::new();
     let mock = MockSns::start(&directory.file("ca.pem"), Tls::Both);
-    let mut sns = Sns::new(Topic::read(support::TOPIC).unwrap(), Url::read(&mock.url()).unwrap(), None, Some(directory.file("ca.pem")), resolve);
+    let mut sns = Sns::new(
+        Topic::read(support::TOPIC).unwrap(),
+        Url::read(&mock.url()).unwrap(),
+        None,
+        Some(directory.file("ca.pem")),
+        resolve,
+    );
     let message = message::Message {
         kind: message::Kind::Interruption,
         instance: support::INSTANCE.to_owned(),
@@ -346,7 +373,12 @@ fn a_name_service_that_recovers_loses_nothing_and_is_not_needed_twice() {
         seen: now(),
     };
     let key_id = "ASIAEXAMPLE1".to_owned();
-    let credentials = Credentials { secret: support::sns::secret_of(&key_id), session_token: support::sns::session_token_of(&key_id), key_id, expires: in_seconds(3_600) };
+    let credentials = Credentials {
+        secret: support::sns::secret_of(&key_id),
+        session_token: support::sns::session_token_of(&key_id),
+        key_id,
+        expires: in_seconds(3_600),
+    };
     let clock = Clock::default();
     let results: Vec<bool> = (0..4).map(|_| sns.publish(&message, &credentials, &clock).is_ok()).collect();
     assert_eq!(results, [false, false, true, true]);
@@ -359,7 +391,9 @@ fn kill_9_before_sns_has_answered() {
     stage.sns.plan(&[Fate::Hang]);
     let mut first = stage.run(&[]);
     stage.imds.notice("terminate", SECONDS_LEFT);
-    wait_until("the attempt hangs", || lock(&stage.sns.state).connections >= 1 && lock(&stage.sns.state).fates.is_empty());
+    wait_until("the attempt hangs", || {
+        lock(&stage.sns.state).connections >= 1 && lock(&stage.sns.state).fates.is_empty()
+    });
     first.kill();
     let mut second = stage.run(&[]);
     interrupt(&stage);
@@ -387,7 +421,11 @@ fn kill_9_after_the_publish_does_not_repeat_it() {
     for _ in 0..3 {
         let mut watcher = stage.run(&[]);
         interrupt(&stage);
-        wait_until("the mark is set", || std::fs::read_dir(stage.directory.file("state")).is_ok_and(|list| list.flatten().any(|entry| entry.file_name().to_string_lossy().ends_with(".published.mark"))));
+        wait_until("the mark is set", || {
+            std::fs::read_dir(stage.directory.file("state")).is_ok_and(|list| {
+                list.flatten().any(|entry| entry.file_name().to_string_lossy().ends_with(".published.mark"))
+            })
+        });
         let polls = stage.imds.count(ACTION);
         wait_until("it sees the notice again", || stage.imds.count(ACTION) > polls + 2);
         watcher.kill();
@@ -400,7 +438,15 @@ fn kill_9_in_the_middle_of_the_drain_neither_repeats_nor_forgets_it() {
     let stage = stage();
     let runs = stage.directory.file("runs");
     let go = stage.directory.file("go");
-    let drain = stage.directory.script("drain", &format!("echo run >> {}; while ! test -e {}; do sleep 0.05; done; echo end >> {}", runs.display(), go.display(), runs.display()));
+    let drain = stage.directory.script(
+        "drain",
+        &format!(
+            "echo run >> {}; while ! test -e {}; do sleep 0.05; done; echo end >> {}",
+            runs.display(),
+            go.display(),
+            runs.display()
+        ),
+    );
     let mut first = stage.run(&["--hook", &drain]);
     interrupt(&stage);
     wait_until("the drain runs", || stage.directory.text("runs") == "run\n");

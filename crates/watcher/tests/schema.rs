@@ -12,7 +12,9 @@ fn examples() -> Vec<Value> {
 /// The message that an example describes, built by the watcher.
 fn built(example: &Value) -> Option<Message> {
     let text = |key: &str| example[key].as_str().map(str::to_owned);
-    let kind = [Kind::Interruption, Kind::Rebalance, Kind::Ready, Kind::Drained].into_iter().find(|kind| example["kind"] == kind.word())?;
+    let kind = [Kind::Interruption, Kind::Rebalance, Kind::Ready, Kind::Drained]
+        .into_iter()
+        .find(|kind| example["kind"] == kind.word())?;
     let result = ["ok", "failed", "late", "unknown"].into_iter().find(|result| example["result"] == *result);
     Some(Message {
         kind,

@@ -42,6 +42,9 @@ struct Plan {
     left: u32,
 }
 
+/// Path in, fault or none out.
+pub type Weather = Box<dyn FnMut(&str) -> Option<Fault> + Send>;
+
 pub struct State {
     pub items: BTreeMap<String, String>,
     tokens: Vec<String>,
@@ -49,7 +52,7 @@ pub struct State {
     pub token_ttl_seconds: u32,
     plans: Vec<Plan>,
     /// Asked for each request, for soaks: a fault or none.
-    pub weather: Option<Box<dyn FnMut(&str) -> Option<Fault> + Send>>,
+    pub weather: Option<Weather>,
     /// Every request: when, and its first line without the version.
     pub requests: Vec<(Instant, String)>,
     pub keeps_requests: bool,
@@ -201,7 +204,11 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let path = line.split_once(" /latest/").map(|(_, path)| path.to_owned()).unwrap_or_default();
     let tokens = header("x-aws-ec2-metadata-token");
     let is_put = line.starts_with("PUT ");
-    if (is_put && path != "api/token") || (!is_put && tokens.len() != 1) || header("host").len() != 1 || !header("x-forwarded-for").is_empty() {
+    if (is_put && path != "api/token")
+        || (!is_put && tokens.len() != 1)
+        || header("host").len() != 1
+        || !header("x-forwarded-for").is_empty()
+    {
         state.violations.push(request.clone());
     }
     let (mut status, mut body) = if is_put {
@@ -249,11 +256,22 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         Some(Fault::Drip | Fault::Cut | Fault::Http10) | None => {}
     }
     let reason = if status == 200 { "OK" } else { "Not OK" };
-    let date = if state.has_date { format!("Date: {}\r\n", http_date(super::Epoch(now().0 + state.date_offset_seconds))) } else { String::new() };
-    let ttl = if is_put { format!("X-aws-ec2-metadata-token-ttl-seconds: {}\r\n", state.token_ttl_seconds) } else { String::new() };
+    let date = if state.has_date {
+        format!("Date: {}\r\n", http_date(super::Epoch(now().0 + state.date_offset_seconds)))
+    } else {
+        String::new()
+    };
+    let ttl = if is_put {
+        format!("X-aws-ec2-metadata-token-ttl-seconds: {}\r\n", state.token_ttl_seconds)
+    } else {
+        String::new()
+    };
     let text = match fault {
         Some(Fault::Http10) => format!("HTTP/1.0 {status} {reason}\r\n{date}{ttl}Server: EC2ws\r\n\r\n{body}"),
-        _ => format!("HTTP/1.1 {status} {reason}\r\n{date}{ttl}Server: EC2ws\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()),
+        _ => format!(
+            "HTTP/1.1 {status} {reason}\r\n{date}{ttl}Server: EC2ws\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        ),
     };
     if status == 200 && path == ACTION && state.notice_answered.is_none() {
         state.notice_answered = Some(Instant::now());

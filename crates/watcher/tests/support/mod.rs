@@ -197,7 +197,10 @@ impl Drop for Watcher {
         let _ = self.child.wait();
         if std::thread::panicking() {
             // Only a failing test shows it.
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("--- the watcher said:\n{}", self.log()).as_bytes());
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("--- the watcher said:\n{}", self.log()).as_bytes(),
+            );
         }
     }
 }

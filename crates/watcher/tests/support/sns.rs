@@ -167,7 +167,10 @@ fn server_config(ca: &Path, tls: Tls) -> ServerConfig {
         .with_protocol_versions(versions)
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())))
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        )
         .unwrap()
 }
 
@@ -209,10 +212,15 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, state: &Mutex<State>, ho
         }
         http_date(Epoch(now().0 + state.date_offset_seconds))
     };
-    let head = format!("HTTP/1.1 {status} Whatever\r\nx-amzn-RequestId: 0\r\nContent-Type: text/xml\r\nDate: {date}\r\n");
+    let head =
+        format!("HTTP/1.1 {status} Whatever\r\nx-amzn-RequestId: 0\r\nContent-Type: text/xml\r\nDate: {date}\r\n");
     let text = if fate == Fate::Chunked {
         let (one, two) = body.split_at(body.len() / 2);
-        format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n", one.len(), two.len())
+        format!(
+            "{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n",
+            one.len(),
+            two.len()
+        )
     } else {
         format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())
     };
@@ -231,7 +239,13 @@ fn read_request(stream: &mut impl Read) -> Option<String> {
         }
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length: usize = head.lines().filter_map(|line| line.split_once(": ")).find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?.1.parse().ok()?;
+        let length: usize = head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?
+            .1
+            .parse()
+            .ok()?;
         if body.len() >= length {
             return Some(text);
         }
@@ -240,9 +254,17 @@ fn read_request(stream: &mut impl Read) -> Option<String> {
 
 fn judge_request(state: &mut State, request: &str, host: &str, at: Instant) -> (u16, String) {
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
-    let headers: BTreeMap<String, String> =
-        head.lines().skip(1).filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-    let key_id = headers["authorization"].split_once("Credential=").and_then(|(_, rest)| rest.split_once('/')).map(|(key_id, _)| key_id.to_owned()).unwrap_or_default();
+    let headers: BTreeMap<String, String> = head
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    let key_id = headers["authorization"]
+        .split_once("Credential=")
+        .and_then(|(_, rest)| rest.split_once('/'))
+        .map(|(key_id, _)| key_id.to_owned())
+        .unwrap_or_default();
     if headers["x-amz-security-token"] != session_token_of(&key_id) {
         return (403, error_body("InvalidClientTokenId", "The security token included in the request is invalid."));
     }
@@ -270,11 +292,18 @@ fn judge_request(state: &mut State, request: &str, host: &str, at: Instant) -> (
     }
     state.accepted.push(Accepted { at, when: now(), message: verdict["message"].clone() });
     let id = format!("00000000-0000-0000-0000-{:012}", state.accepted.len());
-    (200, format!("<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>{id}</MessageId></PublishResult></PublishResponse>"))
+    (
+        200,
+        format!(
+            "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>{id}</MessageId></PublishResult></PublishResponse>"
+        ),
+    )
 }
 
 fn error_body(code: &str, message: &str) -> String {
-    format!("<ErrorResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>0</RequestId></ErrorResponse>")
+    format!(
+        "<ErrorResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>0</RequestId></ErrorResponse>"
+    )
 }
 
 /// The Python process that judges; one for all tests of a file.
