@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use planner::market::{Disk, InstanceSpec};
 use planner::model::{
     Activity, Ec2Facts, Group, GroupName, Image, ImageId, InstanceId, InstanceType, LaunchFacts, LaunchSource,
-    LifecycleState, Member, Provenance, PurchaseOption, Replica, RunState, SubnetId, Tags, Zone,
+    LifecycleState, Member, Provenance, PurchaseOption, Replica, Role, RunState, SubnetId, Tags, Zone,
 };
 
 /// Key of the tag that Auto Scaling puts on its members.
@@ -30,6 +30,22 @@ pub(crate) struct Seen {
     pub facts: Ec2Facts,
     pub spot_request: Option<String>,
     pub ours: Option<Provenance>,
+}
+
+impl Seen {
+    /// Nothing about it changes any more that the group's own report would not show: it runs or is dead, and no swap
+    /// of ours is in flight for it.
+    pub fn is_settled(&self) -> bool {
+        let in_flight = self.ours.as_ref().is_some_and(|ours| match ours.role {
+            Role::Replica | Role::Doomed => true,
+            Role::Member => false,
+        });
+        !in_flight
+            && match self.facts.state {
+                RunState::Running | RunState::ShuttingDown | RunState::Terminated => true,
+                RunState::Pending | RunState::Stopping | RunState::Stopped => false,
+            }
+    }
 }
 
 pub(crate) fn time(time: Option<&DateTime>) -> Option<Timestamp> {
@@ -75,8 +91,10 @@ pub(crate) fn seen(instance: &ec2::Instance) -> Option<Seen> {
             image: ImageId::new(instance.image_id().unwrap_or("")),
             elastic_ip: has_elastic_ip(instance),
             attached_later: has_attached_later(instance, launched_at),
+            interrupted: false,
             reserved: instance.capacity_reservation_id().is_some() || instance.capacity_block_id().is_some(),
             termination_protected: None,
+            interrupted: false,
         },
         spot_request: text(&instance.spot_instance_request_id),
         ours: Provenance::from_tags(&tags),
@@ -273,7 +291,7 @@ fn replica(seen: &Seen) -> Option<Replica> {
 
 /// `None` for an activity without a start.
 pub(crate) fn activity(activity: &asg::Activity) -> Option<Activity> {
-    let words = activity.description().unwrap_or_default().split([' ', ',']);
+    let words = activity.description().unwrap_or_default().split([' ', ',', '.']);
     Some(Activity {
         instance: words.into_iter().find(|word| word.starts_with("i-")).map(InstanceId::new),
         started_at: time(activity.start_time())?,

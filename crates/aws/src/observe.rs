@@ -42,7 +42,7 @@ pub(crate) struct Memory {
     instances: HashMap<InstanceId, Seen>,
     termination_protected: HashMap<InstanceId, bool>,
     checks_passed: HashSet<InstanceId>,
-    /// Whether EC2 has announced the end of a spot instance outside its group, and when we asked.
+    /// Whether EC2 has announced the end of a replica, and when we asked.
     interrupted: HashMap<InstanceId, (Timestamp, bool)>,
     details: HashMap<GroupName, (LaunchSource, Details)>,
     looks: HashMap<GroupName, Observation>,
@@ -56,11 +56,6 @@ impl Memory {
     /// Something is about to change in the group by our hand.
     pub fn stir(&mut self, group: &GroupName) {
         self.looks.remove(group);
-    }
-
-    /// Tags of the instance change by our hand in a way that the next look cannot see by itself.
-    pub fn forget_instance(&mut self, id: &InstanceId) {
-        self.instances.remove(id);
     }
 
     /// The instance's swap is over: what our tags say now is what we just wrote.
@@ -161,6 +156,7 @@ impl Aws {
             member.targets_healthy = targets.as_ref().map(|healthy| healthy.contains(&member.id));
             if let Some(facts) = &mut member.ec2 {
                 facts.termination_protected = protection.get(&member.id).copied();
+                facts.interrupted = interrupted.contains(&member.id);
             }
         }
         let observation = Observation { now, group };
@@ -327,6 +323,7 @@ impl Aws {
         let members = member_ids(group);
         let unseen: Vec<InstanceId> = {
             let mut memory = self.memory();
+            memory.instances.retain(|_, seen| seen.is_settled());
             memory.instances.extend(ours.iter().map(|seen| (seen.id.clone(), seen.clone())));
             members.iter().filter(|id| !memory.instances.contains_key(*id)).cloned().collect()
         };
@@ -583,17 +580,18 @@ impl Aws {
         Ok(checks)
     }
 
-    /// Running spot instances of ours outside the group whose end EC2 has announced.
+    /// Replicas, outside the group or freshly attached, whose end EC2 has announced.
     async fn interruptions(
         &self,
         group: &Group,
         known: &HashMap<InstanceId, Seen>,
         now: Timestamp,
     ) -> Result<HashSet<InstanceId>, CloudError> {
-        let running = group.replicas.iter().filter(|replica| replica.state == RunState::Running);
-        let requests: HashMap<String, InstanceId> = running
-            .filter_map(|replica| Some((known.get(&replica.id)?.spot_request.clone()?, replica.id.clone())))
-            .collect();
+        let outside = group.replicas.iter().filter(|replica| replica.state == RunState::Running);
+        let inside = group.members.iter().filter(|member| member.is_replica() && !member.lifecycle.is_leaving());
+        let running = outside.map(|replica| &replica.id).chain(inside.map(|member| &member.id));
+        let requests: HashMap<String, InstanceId> =
+            running.filter_map(|id| Some((known.get(id)?.spot_request.clone()?, id.clone()))).collect();
         let due: Vec<String> = {
             let memory = self.memory();
             let is_due = |id: &InstanceId| {

@@ -152,8 +152,9 @@ impl<'a> Swap<'a> {
         let inside = group.member(&journal.replica).filter(|member| !member.lifecycle.is_leaving());
         let victim = group.member(&journal.victim).filter(|member| member.lifecycle == LifecycleState::InService);
         if let Some(replica) = inside {
-            // Relabelled already: the +1 is spent, only the clearing up was cut short.
-            if !replica.is_replica() {
+            // Relabelled already: the +1 is spent, only the clearing up was cut short. Tags that EC2 did not show on
+            // this look say nothing.
+            if replica.ours.as_ref().is_some_and(|ours| ours.role != Role::Replica) {
                 return Swap::Settling { journal, on_group: true };
             }
             return match victim {
@@ -192,7 +193,9 @@ impl<'a> Swap<'a> {
         if let Some(victim) = doomed {
             return Swap::Reprieved { victim };
         }
-        let mut living: Vec<&Replica> = group.replicas.iter().filter(|replica| replica.state.is_alive()).collect();
+        // One that carries the mark of a group and is not a member here was taken into another one: it is theirs.
+        let mut living: Vec<&Replica> =
+            group.replicas.iter().filter(|replica| replica.state.is_alive() && !replica.was_member).collect();
         living.sort_by_key(|replica| (replica.launched_at, replica.id.clone()));
         let left = |role: Role| living.iter().copied().filter(move |replica| replica.ours.role == role);
         if let Some(replica) = left(Role::Doomed).next() {
@@ -346,8 +349,10 @@ impl<'a> Context<'a> {
             return Ok(None);
         }
         let leaves = replica.purchase.opposite();
-        let fit =
-            |member: &&Member| preflight::unfit(member, leaves, group, policy, Strictness::Replace, self.now).is_none();
+        let fit = |member: &&Member| {
+            may_leave(member)
+                && preflight::unfit(member, leaves, group, policy, Strictness::Replace, self.now).is_none()
+        };
         if let Some(victim) = group.member(&replica.ours.victim).filter(|member| fit(&member)) {
             return Ok(Some(victim));
         }
@@ -362,8 +367,14 @@ impl<'a> Context<'a> {
         let Some(platform) = launch.image.platform() else { return Ok(None) };
         let market = self.market.ok_or(platform)?;
         others.retain(|member| {
-            let (old, new) = (market.specs.get(&member.instance_type), market.specs.get(&replica.instance_type));
-            matches!((old, new), (Some(old), Some(new)) if compat::fits(old, launch, policy, new).is_ok())
+            // On the way back what has to fit is the type that the group launches by itself, as when it was chosen.
+            let old_type = match replica.purchase {
+                PurchaseOption::Spot => &member.instance_type,
+                PurchaseOption::OnDemand => launch.instance_type.as_ref().unwrap_or(&member.instance_type),
+            };
+            let (old, new) = (market.specs.get(old_type), market.specs.get(&replica.instance_type));
+            matches!((old, new), (Some(old), Some(new))
+                if compat::fits_as(replica.purchase, old, launch, policy, new).is_ok())
         });
         others.sort_by_key(|member| (member.launched_at(), member.id.clone()));
         Ok(others.first().copied())
@@ -412,11 +423,24 @@ impl<'a> Context<'a> {
     /// Both are members.
     fn remove(&self, journal: &Journal, replica: &Member, victim: &Member, policy: &Policy) -> Step {
         let group = self.group;
+        // What EC2 did not show on this look cannot be judged: not even how it is bought.
+        if replica.ec2.is_none() {
+            return Step::Wait(Wait::NotServing(replica.id.clone()));
+        }
+        if victim.ec2.is_none() {
+            return Step::Wait(Wait::Unstable { serving: group.serving(), desired: group.desired });
+        }
         let floor = policy.min_on_demand.of(journal.desired);
         let on_demand = group.in_service(PurchaseOption::OnDemand);
+        // The owner has raised MinSize meanwhile: our extra member is wanted now.
+        if group.desired <= group.min_size {
+            return self.settle(journal, true);
+        }
         let needed = victim.purchase == PurchaseOption::OnDemand && on_demand <= floor;
         let wrong_way = victim.purchase == replica.purchase;
-        if needed || wrong_way || self.never_served(journal, replica, policy) {
+        // Its end is announced: it must not stand in for anybody.
+        let dying = replica.ec2.as_ref().is_some_and(|ec2| ec2.interrupted || is_stopping(ec2.state));
+        if needed || wrong_way || dying || self.never_served(journal, replica, policy) {
             return self.give_back(journal, Some(replica));
         }
         if !replica.serves() {
@@ -431,9 +455,10 @@ impl<'a> Context<'a> {
         }
         let expect = Expect::unchanged(group);
         if preflight::unfit(victim, victim.purchase, group, policy, Strictness::Replace, self.now).is_some() {
-            // Protected mid-swap, say: another of its kind and zone, or the replica goes again.
+            // Protected mid-swap, say: another of its type and zone, or the replica goes again.
             let other = group.members.iter().filter(|member| member.id != replica.id && member.zone == victim.zone);
             let other = other
+                .filter(|member| member.instance_type == victim.instance_type && may_leave(member))
                 .filter(|member| {
                     preflight::unfit(member, victim.purchase, group, policy, Strictness::Replace, self.now).is_none()
                 })
@@ -470,13 +495,21 @@ impl<'a> Context<'a> {
         }
         let surplus = match cause {
             Undo::VictimGone => {
-                let seen = activities.iter().any(|activity| activity.instance.as_ref() == Some(&journal.victim));
-                if !seen && journal.written_at + TRACE > self.now {
-                    return Step::Wait(Wait::NoTrace(journal.victim.clone()));
+                // Since the journal was written only its end can name the victim; its launch says nothing.
+                let seen = activities.iter().any(|activity| {
+                    activity.instance.as_ref() == Some(&journal.victim) && activity.started_at >= since
+                });
+                if !seen {
+                    let patient = journal.written_at + TRACE > self.now;
+                    return if patient {
+                        Step::Wait(Wait::NoTrace(journal.victim.clone()))
+                    } else {
+                        self.settle(journal, true)
+                    };
                 }
                 self.surplus_after_loss_of_victim(journal, policy)
             }
-            Undo::ReplicaGone => self.surplus_after_loss_of_replica(journal),
+            Undo::ReplicaGone => self.surplus_after_loss_of_replica(journal, policy),
         };
         self.give_back(journal, surplus)
     }
@@ -500,8 +533,9 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The group has replaced the replica by an on-demand member of its own.
-    fn surplus_after_loss_of_replica(&self, journal: &Journal) -> Option<&'a Member> {
+    /// The group has replaced the replica by an on-demand member of its own: the newcomer is surplus, unless the floor
+    /// needs it.
+    fn surplus_after_loss_of_replica(&self, journal: &Journal, policy: Option<&Policy>) -> Option<&'a Member> {
         let group = self.group;
         let victim = group.member(&journal.victim).filter(|member| member.lifecycle == LifecycleState::InService);
         let victim_is_spot = victim.is_some_and(|member| member.purchase == PurchaseOption::Spot);
@@ -509,14 +543,19 @@ impl<'a> Context<'a> {
         if victim_is_spot {
             return victim;
         }
+        let floor = policy.map_or(0, |policy| policy.min_on_demand.of(journal.desired));
+        if group.in_service(PurchaseOption::OnDemand) <= floor {
+            return newest(group, PurchaseOption::Spot, |member| member.ours.is_some());
+        }
         let since = journal.written_at;
         newest(group, PurchaseOption::OnDemand, |member| member.launched_at().is_some_and(|at| at >= since)).or(victim)
     }
 
-    /// Removes `surplus` with a decrement once the group stands still; without one, or if it is protected, both stay.
+    /// Removes `surplus` with a decrement once the group stands still. Without one, or if it is protected, or if the
+    /// owner's MinSize asks for it meanwhile, both stay.
     fn give_back(&self, journal: &Journal, surplus: Option<&Member>) -> Step {
         let group = self.group;
-        let Some(surplus) = surplus.filter(|member| !member.protected) else {
+        let Some(surplus) = surplus.filter(|member| !member.protected && group.desired > group.min_size) else {
             return self.settle(journal, true);
         };
         // A replica that never came into service holds the group unstable; it is not capacity, so it may go.
@@ -554,8 +593,9 @@ impl<'a> Context<'a> {
         if let Some(victim) = victim.filter(|member| member.is_doomed() && !member.lifecycle.is_leaving()) {
             return Step::Do(Action::Pardon { victim: victim.id.clone() });
         }
-        // Only our own value is restored: the owner may have changed it meanwhile.
-        let raised = journal.raised_max.filter(|max| group.max_size == max.raised);
+        // Only our own value is restored: the owner may have changed it meanwhile, and must have done so if MinSize is
+        // above the old one.
+        let raised = journal.raised_max.filter(|max| group.max_size == max.raised && max.original >= group.min_size);
         // With more than the owner's ceiling running, lowering MaxSize lets the group remove one by its own policy:
         // never while members come and go.
         let above = raised.filter(|max| group.desired > max.original && !group.is_stable());
@@ -586,6 +626,11 @@ impl<'a> Context<'a> {
     /// it; a later reading of desired alone would prove nothing.
     fn compensate(&self, journal: &Journal) -> Option<Step> {
         let activities = self.group.details.as_ref()?.activities.as_ref()?;
+        // Before the attach we remove nobody: then it was the owner, and he meant it.
+        let outside = self.group.replica(&journal.replica);
+        if self.group.member(&journal.replica).is_none() && !outside.is_some_and(|replica| replica.was_member) {
+            return None;
+        }
         let since = journal.written_at - CLOCK_SKEW;
         let ours = |activity: &&Activity| {
             activity.by_request
@@ -603,7 +648,9 @@ impl<'a> Context<'a> {
 /// A swap or replica of another deployment on this group.
 fn foreign_stack(group: &Group, config: &Config) -> Option<String> {
     let journal = group.journal().and_then(Result::ok).map(|journal| journal.stack);
-    let outside = group.replicas.iter().filter(|replica| replica.state.is_alive()).map(|replica| &replica.ours);
+    // What is finished is nobody's any more, also after its owner has detached it.
+    let living = group.replicas.iter().filter(|replica| replica.state.is_alive());
+    let outside = living.map(|replica| &replica.ours).filter(|ours| ours.role != Role::Member);
     let inside = group.members.iter().filter(|member| member.is_replica()).filter_map(|member| member.ours.as_ref());
     journal.into_iter().chain(outside.chain(inside).map(|ours| ours.stack.clone())).find(|stack| *stack != config.stack)
 }
@@ -627,6 +674,11 @@ fn is_stopping(state: RunState) -> bool {
         RunState::Stopping | RunState::Stopped => true,
         RunState::Pending | RunState::Running | RunState::ShuttingDown | RunState::Terminated => false,
     }
+}
+
+/// Only what we brought goes back to on-demand: a spot member of somebody else is its owner's business.
+fn may_leave(member: &Member) -> bool {
+    member.purchase == PurchaseOption::OnDemand || member.ours.is_some()
 }
 
 /// The newest unprotected member in service that is bought as `purchase`.

@@ -304,7 +304,16 @@ impl Sim {
                     (tag::DEADLINE, Some(deadline.as_second().to_string())),
                     (tag::STACK, Some(stack)),
                 ];
-                self.tag_instance(group, victim, &tags).await
+                self.change(Api::CreateTags, group, Some(victim), |world| {
+                    // The role's policy: a victim may be marked if it carries the enabling tag itself.
+                    let carried = world.region.ec2(victim).and_then(|ec2| ec2.tags.get("spot-enabled"));
+                    if carried.map(String::as_str) != Some("true") {
+                        world.oracle.denied += 1;
+                        return Err(CloudError::Denied(format!("ec2:CreateTags on {victim}")));
+                    }
+                    world.region.tag_instance(victim, &tags)
+                })
+                .await
             }
             Action::Pardon { victim } => {
                 let tags = [tag::ROLE, tag::GROUP, tag::VICTIM, tag::DEADLINE, tag::STACK].map(|key| (key, None));
@@ -504,6 +513,7 @@ fn member(
             image: ImageId::new("ami-1"),
             elastic_ip: false,
             attached_later: false,
+            interrupted: ec2.ends_at.is_some(),
             reserved: false,
             termination_protected: (closer == Some(&seat.id)).then_some(ec2.termination_protected),
         }),

@@ -283,14 +283,20 @@ pub struct Ec2Facts {
     pub attached_later: bool,
     /// Runs in a capacity reservation: already paid for.
     pub reserved: bool,
+    /// EC2 has announced its end (spot request marked for termination). Asked for the replica of a swap in flight.
+    pub interrupted: bool,
     /// EC2 termination protection; `None` until somebody looked closer.
     pub termination_protected: Option<bool>,
 }
 
 impl Member {
-    /// In service and healthy, for the group and for its load balancers as far as we looked.
+    /// In service and healthy for the group and, as far as we looked, for its load balancers; and running without an
+    /// announced end for EC2: the group's own verdict lags behind a machine that has just died.
     pub fn serves(&self) -> bool {
-        self.lifecycle == LifecycleState::InService && self.healthy && self.targets_healthy != Some(false)
+        self.lifecycle == LifecycleState::InService
+            && self.healthy
+            && self.targets_healthy != Some(false)
+            && self.ec2.as_ref().is_some_and(|ec2| ec2.state == RunState::Running && !ec2.interrupted)
     }
 
     /// Brought by us, with its swap not over yet.

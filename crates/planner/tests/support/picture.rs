@@ -396,6 +396,7 @@ impl Reader {
             image: ImageId::new("ami-1"),
             elastic_ip,
             attached_later,
+            interrupted: false,
             reserved,
             termination_protected,
         });
