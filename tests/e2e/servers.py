@@ -128,15 +128,16 @@ def start_stage(moto, log_dir):
     return server
 
 
-def start_ministack(log_dir, account="123456789012", env=None):
-    """MiniStack with its own HOME, since it keeps its state in files."""
-    port = free_port()
+def start_ministack(log_dir, account="123456789012", env=None, port=None):
+    """MiniStack with its own HOME, since it keeps its state in files. The functions that it runs inherit `env`."""
+    port = port or free_port()
     home = log_dir / "ministack-home"
     home.mkdir(parents=True, exist_ok=True)
     settings = {
         # The default is to listen on every interface.
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": "127.0.0.1",
         "MINISTACK_ACCOUNT_ID": account,
         "HOME": str(home),
         "TMPDIR": str(home),
