@@ -21,7 +21,7 @@
 use std::fmt;
 
 use crate::compat;
-use crate::market::{InstanceSpec, Market};
+use crate::market::Market;
 use crate::model::{InstanceType, LaunchFacts, Price, PurchaseOption, Zone};
 use crate::policy::{AllocationStrategy, Policy};
 use crate::reason::Code;
@@ -55,7 +55,7 @@ impl Pools {
     }
 
     /// Best first.
-    pub fn iter(&self) -> impl Iterator<Item = &Pool> {
+    pub fn iter(&self) -> std::slice::Iter<'_, Pool> {
         self.0.iter()
     }
 
@@ -102,42 +102,113 @@ pub fn choose(
     market: &Market,
     policy: &Policy,
 ) -> Result<Pools, NoPool> {
-    let model_type = model_type(victim_type, launch, purchase, policy);
-    let model = market.specs.get(model_type).ok_or_else(|| NoPool::UnknownType(model_type.clone()))?;
-    let paid_type = match purchase {
-        PurchaseOption::Spot => victim_type,
-        PurchaseOption::OnDemand => model_type,
-    };
-    let on_demand = *market.on_demand.get(paid_type).ok_or_else(|| NoPool::NoOnDemandPrice(paid_type.clone()))?;
+    Choice::new(victim_type, launch, purchase, market, policy)?.pools(zone)
+}
 
-    let fitting = fitting(model, zone, launch, purchase, market, policy);
-    if fitting.is_empty() {
-        return Err(NoPool::NothingCompatible);
+/// The types that may stand in for a victim, whatever its zone: the dear half of a choice. Victims of one type in one
+/// group share it.
+#[derive(Clone, Debug)]
+pub struct Choice<'a> {
+    candidates: Vec<Candidate<'a>>,
+    purchase: PurchaseOption,
+    market: &'a Market,
+    limit: Limit,
+    pools_max: usize,
+}
+
+/// A type that fits.
+#[derive(Clone, Copy, Debug)]
+struct Candidate<'a> {
+    instance_type: &'a InstanceType,
+    /// Place in the owner's list.
+    priority: usize,
+    on_demand: Option<Price>,
+}
+
+impl<'a> Choice<'a> {
+    /// Judges every type of the region.
+    pub fn new(
+        victim_type: &InstanceType,
+        launch: &LaunchFacts,
+        purchase: PurchaseOption,
+        market: &'a Market,
+        policy: &Policy,
+    ) -> Result<Choice<'a>, NoPool> {
+        let model_type = model_type(victim_type, launch, purchase, policy);
+        let model = market.specs.get(model_type).ok_or_else(|| NoPool::UnknownType(model_type.clone()))?;
+        let paid_type = match purchase {
+            PurchaseOption::Spot => victim_type,
+            PurchaseOption::OnDemand => model_type,
+        };
+        let on_demand = *market.on_demand.get(paid_type).ok_or_else(|| NoPool::NoOnDemandPrice(paid_type.clone()))?;
+        let candidates = market
+            .specs
+            .values()
+            .filter_map(|candidate| compat::fits_at_all(purchase, model, launch, policy, candidate))
+            .map(|compatible| &compatible.spec().instance_type)
+            .map(|instance_type| Candidate {
+                instance_type,
+                priority: priority(instance_type, model_type, policy),
+                on_demand: market.on_demand.get(instance_type).copied(),
+            })
+            .collect();
+        let limit = Limit::new(on_demand, purchase, policy);
+        Ok(Choice { candidates, purchase, market, limit, pools_max: pools_max(purchase, policy) })
     }
-    let priced = priced(&fitting, zone, purchase, market);
-    let limit = Limit::of(on_demand, purchase, policy);
-    let mut ranked: Vec<(usize, Price, &InstanceType)> = priced
-        .iter()
-        .filter(|(price, _)| limit.allows(*price))
-        .map(|(price, instance_type)| (priority(instance_type, model_type, policy), *price, *instance_type))
-        .collect();
-    // Type names differ, so the order is total: it does not depend on the order in which AWS listed the types.
-    ranked.sort_unstable();
-    ranked.truncate(pools_max(purchase, policy));
 
-    let pools = ranked
-        .into_iter()
-        .map(|(_, price, instance_type)| Pool {
-            instance_type: instance_type.clone(),
-            zone: zone.clone(),
-            price,
-            max_price: limit.max_price,
+    /// The pools of one zone, best first.
+    pub fn pools(&self, zone: &Zone) -> Result<Pools, NoPool> {
+        let offered = self.offered(zone);
+        if offered.is_empty() {
+            return Err(NoPool::NothingCompatible);
+        }
+        let priced: Vec<(Price, &Candidate<'_>)> =
+            offered.iter().filter_map(|candidate| Some((self.price(zone, candidate)?, *candidate))).collect();
+        let mut ranked: Vec<(usize, Price, &InstanceType)> = priced
+            .iter()
+            .filter(|(price, _)| self.limit.allows(*price))
+            .map(|(price, candidate)| (candidate.priority, *price, candidate.instance_type))
+            .collect();
+        // Type names differ, so the order is total: it does not depend on the order in which AWS listed the types.
+        ranked.sort_unstable();
+        ranked.truncate(self.pools_max);
+
+        let pools = ranked
+            .into_iter()
+            .map(|(_, price, instance_type)| Pool {
+                instance_type: instance_type.clone(),
+                zone: zone.clone(),
+                price,
+                max_price: self.limit.max_price,
+            })
+            .collect();
+        Pools::new(pools).ok_or_else(|| NoPool::NothingCheaper {
+            on_demand: self.limit.on_demand,
+            best: priced
+                .iter()
+                .map(|(price, candidate)| (*price, candidate.instance_type))
+                .min()
+                .map(|(price, instance_type)| (instance_type.clone(), price)),
         })
-        .collect();
-    Pools::new(pools).ok_or_else(|| NoPool::NothingCheaper {
-        on_demand,
-        best: priced.iter().min().map(|(price, instance_type)| ((*instance_type).clone(), *price)),
-    })
+    }
+
+    fn offered(&self, zone: &Zone) -> Vec<&Candidate<'a>> {
+        match self.market.offerings.get(zone) {
+            Some(types) => self.candidates.iter().filter(|candidate| types.contains(candidate.instance_type)).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// A spot price at or above on-demand is no price: the pool is sold out.
+    fn price(&self, zone: &Zone, candidate: &Candidate<'_>) -> Option<Price> {
+        match self.purchase {
+            PurchaseOption::Spot => {
+                let spot = *self.market.spot.get(zone)?.get(candidate.instance_type)?;
+                candidate.on_demand.is_none_or(|on_demand| spot < on_demand).then_some(spot)
+            }
+            PurchaseOption::OnDemand => candidate.on_demand,
+        }
+    }
 }
 
 /// The type whose work has to be done. To spot: the victim's; with `roll-forward` the one that the group launches now,
@@ -154,42 +225,8 @@ fn model_type<'a>(
     }
 }
 
-/// Types of the zone that fit.
-fn fitting<'a>(
-    model: &InstanceSpec,
-    zone: &Zone,
-    launch: &LaunchFacts,
-    purchase: PurchaseOption,
-    market: &'a Market,
-    policy: &Policy,
-) -> Vec<&'a InstanceType> {
-    let Some(offered) = market.offerings.get(zone) else {
-        return Vec::new();
-    };
-    market
-        .specs
-        .values()
-        .filter_map(|candidate| compat::fits_at_all(purchase, model, launch, policy, candidate))
-        .map(|compatible| &compatible.spec().instance_type)
-        .filter(|instance_type| offered.contains(*instance_type))
-        .collect()
-}
-
-/// Those that have a price now. A spot price at or above on-demand is no price: the pool is sold out.
-fn priced<'a>(
-    types: &[&'a InstanceType],
-    zone: &Zone,
-    purchase: PurchaseOption,
-    market: &Market,
-) -> Vec<(Price, &'a InstanceType)> {
-    let price = |instance_type: &InstanceType| match purchase {
-        PurchaseOption::Spot => market.spot_price(zone, instance_type),
-        PurchaseOption::OnDemand => market.on_demand.get(instance_type).copied(),
-    };
-    types.iter().filter_map(|instance_type| Some((price(instance_type)?, *instance_type))).collect()
-}
-
 /// What a pool may cost.
+#[derive(Clone, Copy, Debug)]
 struct Limit {
     on_demand: Price,
     min_saving_percent: u32,
@@ -197,7 +234,7 @@ struct Limit {
 }
 
 impl Limit {
-    fn of(on_demand: Price, purchase: PurchaseOption, policy: &Policy) -> Limit {
+    fn new(on_demand: Price, purchase: PurchaseOption, policy: &Policy) -> Limit {
         match purchase {
             PurchaseOption::Spot => Limit {
                 on_demand,

@@ -11,6 +11,7 @@
 
 use std::fmt;
 
+use self::Check::{AtLeast, AtMost, Has, Other, Same, Supports};
 use crate::market::{Disk, InstanceSpec};
 use crate::model::{LaunchFacts, PurchaseOption};
 use crate::policy::Policy;
@@ -46,7 +47,7 @@ pub fn fits_as<'a>(
     candidate: &'a InstanceSpec,
 ) -> Result<Compatible<'a>, Vec<Mismatch>> {
     let question = Question { purchase, victim, launch, policy, candidate };
-    let mismatches: Vec<Mismatch> = RULES.iter().filter_map(|rule| (rule.check)(&question)).collect();
+    let mismatches: Vec<Mismatch> = RULES.iter().filter_map(|rule| rule.check.mismatch(&question)).collect();
     if mismatches.is_empty() { Ok(Compatible(candidate)) } else { Err(mismatches) }
 }
 
@@ -59,7 +60,7 @@ pub fn fits_at_all<'a>(
     candidate: &'a InstanceSpec,
 ) -> Option<Compatible<'a>> {
     let question = Question { purchase, victim, launch, policy, candidate };
-    RULES.iter().all(|rule| (rule.check)(&question).is_none()).then_some(Compatible(candidate))
+    RULES.iter().all(|rule| rule.check.holds(&question)).then_some(Compatible(candidate))
 }
 
 /// Who can lift a rule.
@@ -79,7 +80,7 @@ pub struct Rule {
     pub strength: Strength,
     /// The rule in one sentence.
     pub sentence: &'static str,
-    check: fn(&Question<'_>) -> Option<Mismatch>,
+    check: Check,
 }
 
 impl fmt::Debug for Rule {
@@ -103,306 +104,380 @@ pub const RULES: &[Rule] = &[
         topic: "vCPUs",
         strength: Strength::Hard,
         sentence: "At least the victim's vCPUs.",
-        check: |q| at_least(Axis::Vcpus, q.victim.vcpus, q.candidate.vcpus),
+        check: AtLeast(Axis::Vcpus, |q| (q.victim.vcpus.into(), q.candidate.vcpus.into())),
     },
     Rule {
         topic: "memory",
         strength: Strength::Hard,
         sentence: "At least the victim's memory.",
-        check: |q| at_least(Axis::MemoryMib, q.victim.memory_mib, q.candidate.memory_mib),
+        check: AtLeast(Axis::MemoryMib, |q| (q.victim.memory_mib, q.candidate.memory_mib)),
     },
     Rule {
         topic: "upper bound of vCPUs",
         strength: Strength::Default("max-vcpus"),
         sentence: "At most twice the victim's vCPUs: licences and tuning count them.",
-        check: |q| at_most(Axis::Vcpus, q.policy.max_vcpus_percent, q.victim.vcpus, q.candidate.vcpus),
+        check: AtMost(Axis::Vcpus, |q| (q.policy.max_vcpus_percent, q.victim.vcpus.into(), q.candidate.vcpus.into())),
     },
     Rule {
         topic: "upper bound of memory",
         strength: Strength::Default("max-memory"),
         sentence: "At most twice the victim's memory: heaps and caches are tuned to it.",
-        check: |q| at_most(Axis::MemoryMib, q.policy.max_memory_percent, q.victim.memory_mib, q.candidate.memory_mib),
+        check: AtMost(Axis::MemoryMib, |q| (q.policy.max_memory_percent, q.victim.memory_mib, q.candidate.memory_mib)),
     },
     Rule {
         topic: "purchase",
         strength: Strength::Hard,
         sentence: "Can be bought as spot (on-demand on the way back).",
-        check: |q| match q.purchase {
+        check: Other(|q| match q.purchase {
             PurchaseOption::Spot => (!q.candidate.spot).then_some(Mismatch::NotSpot),
             PurchaseOption::OnDemand => (!q.candidate.on_demand).then_some(Mismatch::NotOnDemand),
-        },
+        }),
     },
     Rule {
         topic: "cores",
         strength: Strength::Hard,
         sentence: "At least the victim's physical cores: two vCPUs are one core here and two there.",
-        check: |q| at_least(Axis::Cores, q.victim.cores, q.candidate.cores),
+        check: AtLeast(Axis::Cores, |q| (q.victim.cores.into(), q.candidate.cores.into())),
     },
     Rule {
         topic: "network baseline",
         strength: Strength::Hard,
         sentence: "At least the victim's baseline network bandwidth.",
-        check: |q| {
-            at_least(Axis::NetworkBaselineMbps, q.victim.network_baseline_mbps, q.candidate.network_baseline_mbps)
-        },
+        check: AtLeast(Axis::NetworkBaselineMbps, |q| {
+            (q.victim.network_baseline_mbps.into(), q.candidate.network_baseline_mbps.into())
+        }),
     },
     Rule {
         topic: "EBS bandwidth",
         strength: Strength::Hard,
         sentence: "At least the victim's baseline EBS bandwidth.",
-        check: |q| at_least(Axis::EbsBaselineMbps, q.victim.ebs_baseline_mbps, q.candidate.ebs_baseline_mbps),
+        check: AtLeast(Axis::EbsBaselineMbps, |q| {
+            (q.victim.ebs_baseline_mbps.into(), q.candidate.ebs_baseline_mbps.into())
+        }),
     },
     Rule {
         topic: "EBS operations",
         strength: Strength::Hard,
         sentence: "At least the victim's baseline EBS operations per second.",
-        check: |q| at_least(Axis::EbsBaselineIops, q.victim.ebs_baseline_iops, q.candidate.ebs_baseline_iops),
+        check: AtLeast(Axis::EbsBaselineIops, |q| {
+            (q.victim.ebs_baseline_iops.into(), q.candidate.ebs_baseline_iops.into())
+        }),
     },
     Rule {
         topic: "EBS attachments",
         strength: Strength::Hard,
         sentence: "Room for every volume that the template maps; where the limit is shared, for its further network interfaces too.",
-        check: ebs_attachments,
+        check: AtLeast(Axis::EbsAttachments, ebs_attachments),
     },
     Rule {
         topic: "interfaces",
         strength: Strength::Hard,
         sentence: "At least the victim's network interfaces: a container network plans with them.",
-        check: |q| at_least(Axis::Interfaces, q.victim.interfaces.max(q.launch.interfaces), q.candidate.interfaces),
+        check: AtLeast(Axis::Interfaces, |q| {
+            (q.victim.interfaces.max(q.launch.interfaces).into(), q.candidate.interfaces.into())
+        }),
     },
     Rule {
         topic: "IPv4 addresses",
         strength: Strength::Hard,
         sentence: "At least the victim's IPv4 addresses per interface: max-pods of a kubelet follows from them.",
-        check: |q| at_least(Axis::Ipv4PerInterface, q.victim.ipv4_per_interface, q.candidate.ipv4_per_interface),
+        check: AtLeast(Axis::Ipv4PerInterface, |q| {
+            (q.victim.ipv4_per_interface.into(), q.candidate.ipv4_per_interface.into())
+        }),
     },
     Rule {
         topic: "network cards",
         strength: Strength::Hard,
         sentence: "At least the victim's network cards: templates name them by index.",
-        check: |q| at_least(Axis::NetworkCards, q.victim.network_cards, q.candidate.network_cards),
-    },
-    Rule {
-        topic: "IPv6",
-        strength: Strength::Hard,
-        sentence: "IPv6, with at least the victim's addresses per interface, if the template asks for it.",
-        check: ipv6,
-    },
-    Rule {
-        topic: "EFA",
-        strength: Strength::Hard,
-        sentence: "EFA if the template asks for it.",
-        check: |q| missing(q.launch.efa, q.candidate.efa, Feature::Efa),
-    },
-    Rule {
-        topic: "encryption in transit",
-        strength: Strength::Hard,
-        sentence: "Encrypted traffic between instances if the victim has it: somebody may have promised it.",
-        check: |q| {
-            missing(q.victim.encryption_in_transit, q.candidate.encryption_in_transit, Feature::TransitEncryption)
-        },
+        check: AtLeast(Axis::NetworkCards, |q| (q.victim.network_cards.into(), q.candidate.network_cards.into())),
     },
     Rule {
         topic: "idle connections",
         strength: Strength::Hard,
         sentence: "Idle TCP connections are tracked at least as long as on the victim (350 s on the newest types, five days before), unless the template sets the time-out itself.",
-        check: idle_connections,
-    },
-    Rule {
-        topic: "burst",
-        strength: Strength::Default("burstable"),
-        sentence: "A victim with a CPU of its own gets no CPU credits and no flex type, which promises 40 % of its CPU.",
-        check: burst,
+        check: AtLeast(Axis::IdleTimeoutSeconds, idle_connections),
     },
     Rule {
         topic: "bare metal",
         strength: Strength::Hard,
         sentence: "Bare metal for bare metal only.",
-        check: |q| {
+        check: Other(|q| {
             (q.victim.bare_metal != q.candidate.bare_metal)
                 .then_some(Mismatch::BareMetal { offered: q.candidate.bare_metal })
-        },
+        }),
     },
     Rule {
-        topic: "hypervisor",
+        topic: "encryption in transit",
         strength: Strength::Hard,
-        sentence: "The victim's hypervisor: device names and the drivers for disks and network follow from it (NVMe and ENA on Nitro).",
-        check: |q| {
-            (!q.victim.bare_metal && !q.candidate.bare_metal && q.victim.hypervisor != q.candidate.hypervisor).then(
-                || Mismatch::Hypervisor {
-                    needed: q.victim.hypervisor.clone(),
-                    offered: q.candidate.hypervisor.clone(),
-                },
-            )
-        },
-    },
-    Rule {
-        topic: "architecture",
-        strength: Strength::Hard,
-        sentence: "Runs the image's architecture.",
-        check: |q| one_of(Support::Architecture, &q.launch.image.architecture, &q.candidate.architectures),
+        sentence: "Encrypted traffic between instances if the victim has it: somebody may have promised it.",
+        check: Has(Feature::TransitEncryption, |q| (q.victim.encryption_in_transit, q.candidate.encryption_in_transit)),
     },
     Rule {
         topic: "generation",
         strength: Strength::Default("previous-generation"),
         sentence: "A victim of the current generation gets no type that AWS calls previous generation.",
-        check: |q| {
+        check: Other(|q| {
             (q.victim.current_generation && !q.candidate.current_generation && !q.policy.previous_generation)
                 .then_some(Mismatch::PreviousGeneration)
-        },
+        }),
+    },
+    Rule {
+        topic: "burst",
+        strength: Strength::Default("burstable"),
+        sentence: "A victim with a CPU of its own gets no CPU credits and no flex type, which promises 40 % of its CPU.",
+        check: Other(burst),
+    },
+    Rule {
+        topic: "architecture",
+        strength: Strength::Hard,
+        sentence: "Runs the image's architecture.",
+        check: Supports(Support::Architecture, |q| Some((&q.launch.image.architecture, &q.candidate.architectures))),
     },
     Rule {
         topic: "CPU manufacturer",
         strength: Strength::Default("cpu-manufacturer"),
         sentence: "The victim's CPU manufacturer: instruction sets differ.",
-        check: |q| {
-            (!q.policy.any_cpu_manufacturer && q.victim.cpu_manufacturer != q.candidate.cpu_manufacturer).then(|| {
-                Mismatch::Manufacturer {
-                    needed: q.victim.cpu_manufacturer.clone(),
-                    offered: q.candidate.cpu_manufacturer.clone(),
-                }
-            })
-        },
+        check: Same(Identity::Manufacturer, |q| {
+            (!q.policy.any_cpu_manufacturer).then_some((&q.victim.cpu_manufacturer, &q.candidate.cpu_manufacturer))
+        }),
+    },
+    Rule {
+        topic: "hypervisor",
+        strength: Strength::Hard,
+        sentence: "The victim's hypervisor: device names and the drivers for disks and network follow from it (NVMe and ENA on Nitro).",
+        check: Same(Identity::Hypervisor, |q| {
+            let both_virtual = !q.victim.bare_metal && !q.candidate.bare_metal;
+            both_virtual.then_some((&q.victim.hypervisor, &q.candidate.hypervisor))
+        }),
     },
     Rule {
         topic: "accelerators",
         strength: Strength::Hard,
         sentence: "The same accelerators, by name and count; none added.",
-        check: |q| {
+        check: Other(|q| {
             (q.victim.accelerators != q.candidate.accelerators).then(|| Mismatch::Accelerators {
                 needed: q.victim.accelerators.clone(),
                 offered: q.candidate.accelerators.clone(),
             })
-        },
+        }),
     },
     Rule {
         topic: "accelerator memory",
         strength: Strength::Hard,
         sentence: "At least the victim's accelerator memory: the same name comes in two sizes.",
-        check: |q| {
-            at_least(Axis::AcceleratorMemoryMib, q.victim.accelerator_memory_mib, q.candidate.accelerator_memory_mib)
-        },
+        check: AtLeast(Axis::AcceleratorMemoryMib, |q| {
+            (q.victim.accelerator_memory_mib, q.candidate.accelerator_memory_mib)
+        }),
     },
     Rule {
         topic: "disks",
         strength: Strength::Hard,
         sentence: "At least the victim's instance-store disks: as many, each as large, of the same kind.",
-        check: disks,
+        check: Other(disks),
     },
     Rule {
         topic: "disk interface",
         strength: Strength::Hard,
         sentence: "Instance-store disks speak NVMe if and only if the victim's do: device names follow from it.",
-        check: |q| {
+        check: Other(|q| {
             (!q.victim.disks.is_empty()
                 && !q.candidate.disks.is_empty()
                 && q.victim.nvme_disks != q.candidate.nvme_disks)
                 .then_some(Mismatch::DiskInterface { offered_nvme: q.candidate.nvme_disks })
-        },
+        }),
     },
     Rule {
         topic: "disk encryption",
         strength: Strength::Hard,
         sentence: "Instance-store disks are encrypted if the victim's are.",
-        check: |q| missing(q.victim.encrypted_disks, q.candidate.encrypted_disks, Feature::DiskEncryption),
+        check: Has(Feature::DiskEncryption, |q| (q.victim.encrypted_disks, q.candidate.encrypted_disks)),
     },
     Rule {
         topic: "disk order",
         strength: Strength::Hard,
         sentence: "No further NVMe disks where the template maps data volumes: they would take those volumes' device names.",
-        check: disk_order,
+        check: Other(disk_order),
+    },
+    Rule {
+        topic: "IPv6",
+        strength: Strength::Hard,
+        sentence: "IPv6 if the template asks for it.",
+        check: Has(Feature::Ipv6, |q| (q.launch.ipv6, q.candidate.ipv6)),
+    },
+    Rule {
+        topic: "IPv6 addresses",
+        strength: Strength::Hard,
+        sentence: "At least the victim's IPv6 addresses per interface, if the template asks for IPv6.",
+        check: AtLeast(Axis::Ipv6PerInterface, |q| {
+            let needed = if q.launch.ipv6 { q.victim.ipv6_per_interface } else { 0 };
+            (needed.into(), q.candidate.ipv6_per_interface.into())
+        }),
+    },
+    Rule {
+        topic: "EFA",
+        strength: Strength::Hard,
+        sentence: "EFA if the template asks for it.",
+        check: Has(Feature::Efa, |q| (q.launch.efa, q.candidate.efa)),
     },
     Rule {
         topic: "virtualization",
         strength: Strength::Hard,
         sentence: "Runs the image's kind of virtualization.",
-        check: |q| one_of(Support::Virtualization, &q.launch.image.virtualization, &q.candidate.virtualization),
+        check: Supports(Support::Virtualization, |q| {
+            Some((&q.launch.image.virtualization, &q.candidate.virtualization))
+        }),
     },
     Rule {
         topic: "root device",
         strength: Strength::Hard,
         sentence: "Boots from the image's kind of root device.",
-        check: |q| one_of(Support::RootDevice, &q.launch.image.root_device, &q.candidate.root_devices),
+        check: Supports(Support::RootDevice, |q| Some((&q.launch.image.root_device, &q.candidate.root_devices))),
     },
     Rule {
         topic: "boot mode",
         strength: Strength::Hard,
         sentence: "Boots in the image's mode; in the victim's where the image leaves it to the type.",
-        check: boot_mode,
+        check: Other(boot_mode),
     },
     Rule {
         topic: "TPM",
         strength: Strength::Hard,
         sentence: "NitroTPM if the image needs it.",
-        check: |q| missing(q.launch.image.tpm, q.candidate.tpm, Feature::Tpm),
+        check: Has(Feature::Tpm, |q| (q.launch.image.tpm, q.candidate.tpm)),
     },
     Rule {
         topic: "ENA",
         strength: Strength::Hard,
         sentence: "No type that requires ENA for an image without its driver.",
-        check: |q| (q.candidate.ena_required && !q.launch.image.ena).then_some(Mismatch::EnaDriver),
+        check: Other(|q| (q.candidate.ena_required && !q.launch.image.ena).then_some(Mismatch::EnaDriver)),
     },
     Rule {
         topic: "marketplace",
         strength: Strength::Hard,
         sentence: "An image with product codes runs on the victim's own type only: its seller lists types and prices them.",
-        check: |q| {
+        check: Other(|q| {
             (q.launch.image.marketplace && q.victim.instance_type != q.candidate.instance_type)
                 .then_some(Mismatch::Marketplace)
-        },
+        }),
     },
     Rule {
         topic: "CPU options",
         strength: Strength::Hard,
         sentence: "If the template sets CPU options: every number of cores and of threads that the victim allows.",
-        check: cpu_options,
+        check: Other(cpu_options),
     },
     Rule {
         topic: "CPU features",
         strength: Strength::Hard,
         sentence: "If the template sets CPU options: every CPU feature of the victim (SEV-SNP, nested virtualization).",
-        check: cpu_features,
+        check: Other(cpu_features),
     },
     Rule {
         topic: "placement group",
         strength: Strength::Hard,
         sentence: "Can be in a placement group of the group's strategy.",
-        check: |q| {
-            let strategy = q.launch.placement_strategy.as_deref()?;
-            one_of(Support::PlacementStrategy, strategy, &q.candidate.placement_strategies)
-        },
+        check: Supports(Support::PlacementStrategy, |q| {
+            Some((q.launch.placement_strategy.as_ref()?, &q.candidate.placement_strategies))
+        }),
     },
     Rule {
         topic: "enclaves",
         strength: Strength::Hard,
         sentence: "Nitro Enclaves if the template asks for them.",
-        check: |q| missing(q.launch.enclave, q.candidate.enclaves, Feature::Enclaves),
+        check: Has(Feature::Enclaves, |q| (q.launch.enclave, q.candidate.enclaves)),
     },
     Rule {
         topic: "hibernation",
         strength: Strength::Hard,
         sentence: "Hibernation if the template asks for it.",
-        check: |q| missing(q.launch.hibernation, q.candidate.hibernation, Feature::Hibernation),
+        check: Has(Feature::Hibernation, |q| (q.launch.hibernation, q.candidate.hibernation)),
     },
     Rule {
         topic: "denied types",
         strength: Strength::Default("denied-types"),
         sentence: "None of the types that the owner denies; denying beats allowing.",
-        check: |q| {
+        check: Other(|q| {
             let denied = q.policy.denied_types.matches(name(q.candidate), name(q.victim));
             (denied && !is_the_way_home(q)).then_some(Mismatch::Denied)
-        },
+        }),
     },
     Rule {
         topic: "allowed types",
         strength: Strength::Default("allowed-types"),
         sentence: "One of the types that the owner allows.",
-        check: |q| {
+        check: Other(|q| {
             let allowed = q.policy.allowed_types.matches(name(q.candidate), name(q.victim));
             (!allowed && !is_the_way_home(q)).then_some(Mismatch::NotAllowed)
-        },
+        }),
     },
 ];
+
+/// What is needed and what is offered, where it matters.
+type Pair<'q, T> = Option<(&'q String, &'q T)>;
+
+/// The shapes of rules. Most are data, so that a type can be judged without writing a sentence that nobody reads.
+enum Check {
+    /// What is needed, and what the candidate has. "Not stated" is zero: nothing is needed, or nothing is offered.
+    AtLeast(Axis, fn(&Question<'_>) -> (u64, u64)),
+    /// The owner's percentage if there is one, what the victim has, and what the candidate has.
+    AtMost(Axis, fn(&Question<'_>) -> (Option<u32>, u64, u64)),
+    /// Whether it is needed, and whether the candidate has it.
+    Has(Feature, fn(&Question<'_>) -> (bool, bool)),
+    /// What is needed if anything is, and what the candidate supports.
+    Supports(Support, for<'q> fn(&'q Question<'_>) -> Pair<'q, Vec<String>>),
+    /// What the victim is and what the candidate is, where it matters.
+    Same(Identity, for<'q> fn(&'q Question<'_>) -> Pair<'q, String>),
+    /// Anything else.
+    Other(fn(&Question<'_>) -> Option<Mismatch>),
+}
+
+impl Check {
+    fn holds(&self, q: &Question<'_>) -> bool {
+        match self {
+            AtLeast(_, read) => {
+                let (needed, offered) = read(q);
+                needed <= offered
+            }
+            AtMost(_, read) => match read(q) {
+                (Some(percent), victim, offered) => offered * 100 <= victim * u64::from(percent),
+                (None, ..) => true,
+            },
+            Has(_, read) => {
+                let (needed, offered) = read(q);
+                !needed || offered
+            }
+            Supports(_, read) => read(q).is_none_or(|(needed, offered)| offered.contains(needed)),
+            Same(_, read) => read(q).is_none_or(|(needed, offered)| needed == offered),
+            Other(find) => find(q).is_none(),
+        }
+    }
+
+    fn mismatch(&self, q: &Question<'_>) -> Option<Mismatch> {
+        if self.holds(q) {
+            return None;
+        }
+        match self {
+            AtLeast(axis, read) => {
+                let (needed, offered) = read(q);
+                Some(Mismatch::TooLittle { axis: *axis, needed, offered })
+            }
+            AtMost(axis, read) => {
+                let (percent, victim, offered) = read(q);
+                Some(Mismatch::TooMuch { axis: *axis, bound: victim * u64::from(percent?) / 100, offered })
+            }
+            Has(feature, _) => Some(Mismatch::Missing(*feature)),
+            Supports(support, read) => {
+                let (needed, offered) = read(q)?;
+                Some(Mismatch::Unsupported { support: *support, needed: needed.clone(), offered: offered.clone() })
+            }
+            Same(identity, read) => {
+                let (needed, offered) = read(q)?;
+                Some(Mismatch::Another { identity: *identity, needed: needed.clone(), offered: offered.clone() })
+            }
+            Other(find) => find(q),
+        }
+    }
+}
 
 fn name(spec: &InstanceSpec) -> &str {
     spec.instance_type.as_str()
@@ -414,60 +489,21 @@ fn is_the_way_home(q: &Question<'_>) -> bool {
     q.purchase == PurchaseOption::OnDemand && q.launch.instance_type.as_ref() == Some(&q.candidate.instance_type)
 }
 
-/// What the candidate has must not be less than what is needed. "Not stated" is zero: nothing is needed, or nothing
-/// is offered.
-fn at_least(axis: Axis, needed: impl Into<u64>, offered: impl Into<u64>) -> Option<Mismatch> {
-    let (needed, offered) = (needed.into(), offered.into());
-    (offered < needed).then_some(Mismatch::TooLittle { axis, needed, offered })
-}
-
-/// What the candidate has must not be more than so many percent of the victim's.
-fn at_most(axis: Axis, percent: Option<u32>, victim: impl Into<u64>, offered: impl Into<u64>) -> Option<Mismatch> {
-    let (percent, victim, offered) = (u64::from(percent?), victim.into(), offered.into());
-    (offered * 100 > victim * percent).then_some(Mismatch::TooMuch { axis, bound: victim * percent / 100, offered })
-}
-
-fn missing(needed: bool, offered: bool, feature: Feature) -> Option<Mismatch> {
-    (needed && !offered).then_some(Mismatch::Missing(feature))
-}
-
-fn one_of(support: Support, needed: &str, offered: &[String]) -> Option<Mismatch> {
-    (!offered.iter().any(|offer| offer == needed)).then(|| Mismatch::Unsupported {
-        support,
-        needed: needed.to_owned(),
-        offered: offered.to_vec(),
-    })
-}
-
-/// AWS has taken the primary interface and the disks that come with the type off the shared limit already.
-fn ebs_attachments(q: &Question<'_>) -> Option<Mismatch> {
-    if q.candidate.ebs_attachments == 0 {
-        return None;
-    }
+/// Volumes and, where they share the limit, interfaces beyond the first: AWS has taken the primary interface and the
+/// disks that come with the type off the limit already.
+fn ebs_attachments(q: &Question<'_>) -> (u64, u64) {
     let further_interfaces = if q.candidate.ebs_attachments_shared { q.launch.interfaces.saturating_sub(1) } else { 0 };
-    at_least(Axis::EbsAttachments, q.launch.volumes + further_interfaces, q.candidate.ebs_attachments)
-}
-
-fn ipv6(q: &Question<'_>) -> Option<Mismatch> {
-    if !q.launch.ipv6 {
-        return None;
-    }
-    missing(true, q.candidate.ipv6, Feature::Ipv6)
-        .or_else(|| at_least(Axis::Ipv6PerInterface, q.victim.ipv6_per_interface, q.candidate.ipv6_per_interface))
+    let needed = q.launch.volumes + further_interfaces;
+    let not_stated = q.candidate.ebs_attachments == 0;
+    (needed.into(), if not_stated { u64::MAX } else { q.candidate.ebs_attachments.into() })
 }
 
 /// Types for which AWS states nothing have the old default
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/security-group-connection-tracking.html>).
-fn idle_connections(q: &Question<'_>) -> Option<Mismatch> {
+fn idle_connections(q: &Question<'_>) -> (u64, u64) {
     const FIVE_DAYS: u32 = 432_000;
-    if q.launch.conntrack {
-        return None;
-    }
-    at_least(
-        Axis::IdleTimeoutSeconds,
-        q.victim.tcp_idle_timeout_seconds.unwrap_or(FIVE_DAYS),
-        q.candidate.tcp_idle_timeout_seconds.unwrap_or(FIVE_DAYS),
-    )
+    let needed = if q.launch.conntrack { 0 } else { q.victim.tcp_idle_timeout_seconds.unwrap_or(FIVE_DAYS) };
+    (needed.into(), q.candidate.tcp_idle_timeout_seconds.unwrap_or(FIVE_DAYS).into())
 }
 
 fn burst(q: &Question<'_>) -> Option<Mismatch> {
@@ -520,26 +556,18 @@ fn disk_order(q: &Question<'_>) -> Option<Mismatch> {
 }
 
 /// An image without a mode boots in the type's default one: legacy BIOS where the type has it (Intel and AMD), UEFI
-/// elsewhere (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-boot.html>).
+/// elsewhere (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-boot.html>). A type that could boot in the
+/// victim's mode, and would not with such an image, does not fit either.
 fn boot_mode(q: &Question<'_>) -> Option<Mismatch> {
-    let needed = match q.launch.image.boot_mode.as_deref() {
+    let (needed, offered): (&str, Vec<&str>) = match q.launch.image.boot_mode.as_deref() {
         Some("uefi-preferred") => return None,
-        Some(mode) => mode,
-        None => {
-            let needed = default_boot_mode(q.victim);
-            if needed == default_boot_mode(q.candidate) {
-                return None;
-            }
-            needed
-        }
+        Some(mode) => (mode, q.candidate.boot_modes.iter().map(String::as_str).collect()),
+        None => (default_boot_mode(q.victim), vec![default_boot_mode(q.candidate)]),
     };
-    one_of(Support::BootMode, needed, &q.candidate.boot_modes).or_else(|| {
-        // The type could, but with such an image it would not.
-        q.launch.image.boot_mode.is_none().then(|| Mismatch::Unsupported {
-            support: Support::BootMode,
-            needed: needed.to_owned(),
-            offered: vec![default_boot_mode(q.candidate).to_owned()],
-        })
+    (!offered.contains(&needed)).then(|| Mismatch::Unsupported {
+        support: Support::BootMode,
+        needed: needed.to_owned(),
+        offered: offered.into_iter().map(str::to_owned).collect(),
     })
 }
 
@@ -566,7 +594,12 @@ fn cpu_features(q: &Question<'_>) -> Option<Mismatch> {
     if !q.launch.cpu_options {
         return None;
     }
-    q.victim.cpu_features.iter().find_map(|feature| one_of(Support::CpuFeature, feature, &q.candidate.cpu_features))
+    let missing = q.victim.cpu_features.iter().find(|feature| !q.candidate.cpu_features.contains(feature))?;
+    Some(Mismatch::Unsupported {
+        support: Support::CpuFeature,
+        needed: missing.clone(),
+        offered: q.candidate.cpu_features.clone(),
+    })
 }
 
 /// What is counted or measured.
@@ -684,6 +717,15 @@ impl Support {
     }
 }
 
+/// What has to be the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Identity {
+    /// Hypervisor.
+    Hypervisor,
+    /// CPU manufacturer.
+    Manufacturer,
+}
+
 /// One point on which a type falls short, with both numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mismatch {
@@ -725,15 +767,10 @@ pub enum Mismatch {
         /// The candidate is.
         offered: bool,
     },
-    /// Another hypervisor.
-    Hypervisor {
-        /// The victim's.
-        needed: String,
-        /// The candidate's.
-        offered: String,
-    },
-    /// Another CPU manufacturer.
-    Manufacturer {
+    /// Is another one.
+    Another {
+        /// Of what.
+        identity: Identity,
         /// The victim's.
         needed: String,
         /// The candidate's.
@@ -806,8 +843,10 @@ impl fmt::Display for Mismatch {
             }
             Self::BareMetal { offered: true } => f.write_str("bare metal, the victim is virtual"),
             Self::BareMetal { offered: false } => f.write_str("virtual, the victim is bare metal"),
-            Self::Hypervisor { needed, offered } => write!(f, "hypervisor {offered}, {needed} needed"),
-            Self::Manufacturer { needed, offered } => write!(f, "CPU by {offered}, {needed} needed"),
+            Self::Another { identity, needed, offered } => match identity {
+                Identity::Hypervisor => write!(f, "hypervisor {offered}, {needed} needed"),
+                Identity::Manufacturer => write!(f, "CPU by {offered}, {needed} needed"),
+            },
             Self::Accelerators { needed, offered } => {
                 write!(f, "{}, {} needed", accelerators_text(offered), accelerators_text(needed))
             }
@@ -902,8 +941,10 @@ impl Code for Mismatch {
                 Support::PlacementStrategy => "placement-strategy",
             },
             Self::BareMetal { .. } => "bare-metal",
-            Self::Hypervisor { .. } => "hypervisor",
-            Self::Manufacturer { .. } => "cpu-manufacturer",
+            Self::Another { identity, .. } => match identity {
+                Identity::Hypervisor => "hypervisor",
+                Identity::Manufacturer => "cpu-manufacturer",
+            },
             Self::Accelerators { .. } => "accelerators",
             Self::Disks { .. } => "disks",
             Self::DiskInterface { .. } => "disk-interface",

@@ -100,8 +100,8 @@ const CASES: &[Case] = &[
     ("network cards", "fewer", |w| w.victim.network_cards = 2),
     ("IPv6", "not there and not asked for", |w| w.candidate.ipv6 = false),
     ("IPv6", "not there but asked for", |w| { w.candidate.ipv6 = false; w.launch.ipv6 = true }),
-    ("IPv6", "asked for, with as many addresses", |w| { w.candidate.ipv6_per_interface = 10; w.launch.ipv6 = true }),
-    ("IPv6", "asked for, with fewer addresses", |w| { w.candidate.ipv6_per_interface = 9; w.launch.ipv6 = true }),
+    ("IPv6 addresses", "asked for, with as many addresses", |w| { w.candidate.ipv6_per_interface = 10; w.launch.ipv6 = true }),
+    ("IPv6 addresses", "asked for, with fewer addresses", |w| { w.candidate.ipv6_per_interface = 9; w.launch.ipv6 = true }),
     ("EFA", "not there and not asked for", |w| { w.victim.efa = true; w.candidate.efa = false }),
     ("EFA", "not there but asked for", |w| w.launch.efa = true),
     ("encryption in transit", "neither has it", |w| { w.victim.encryption_in_transit = false; w.candidate.encryption_in_transit = false }),
@@ -283,6 +283,7 @@ fn every_rule_on_both_sides_of_its_edge() {
         IPv6
           not there and not asked for: fits
           not there but asked for: no IPv6 [no-ipv6]
+        IPv6 addresses
           asked for, with as many addresses: fits
           asked for, with fewer addresses: 9 IPv6 addresses per interface, 10 needed [ipv6-addresses-too-few]
         EFA
