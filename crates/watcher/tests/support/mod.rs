@@ -5,6 +5,7 @@
 
 pub mod imds;
 pub mod sns;
+pub mod soak;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
