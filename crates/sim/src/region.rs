@@ -677,7 +677,10 @@ impl Region {
         let group = self.group_mut(name);
         match value {
             Some(value) => group.tags.insert(key.to_owned(), value.to_owned()),
-            None => group.tags.remove(key),
+            None => {
+                group.propagated.remove(key);
+                group.tags.remove(key)
+            }
         };
         Ok(())
     }
@@ -1115,7 +1118,12 @@ impl Region {
             return;
         }
         let counts: Vec<usize> = group.zones.iter().map(|(zone, _)| self.active_in(&group, zone)).collect();
-        let uneven = counts.iter().max().zip(counts.iter().min()).is_some_and(|(most, least)| most - least >= 2);
+        let least = counts.iter().min().copied().unwrap_or(0);
+        // Nothing to gain where everybody in the larger zones is protected.
+        let uneven = group.zones.iter().zip(&counts).any(|((zone, _), count)| {
+            let free = |seat: &Seat| !seat.protected && self.ec2(&seat.id).is_some_and(|ec2| ec2.zone == *zone);
+            *count >= least + 2 && group.seats.iter().any(|seat| seat.is_active() && free(seat))
+        });
         match (uneven, group.unbalanced_since) {
             (false, None) => {}
             (false, Some(_)) => self.set_unbalanced(name, None),

@@ -99,6 +99,10 @@ pub struct RunReport {
     pub races: u64,
     /// Swaps that left one instance too many because somebody else scaled in between.
     pub surpluses: u64,
+    /// Edits of MaxSize by the owner that landed between our look and our write, and were lost.
+    pub overwritten: u64,
+    /// Scale-outs that AWS capped at MaxSize because our +1 had taken the last place.
+    pub swallowed: u64,
     /// Calls that the role's policy refused.
     pub denied: u64,
     /// Pass by pass, if asked for.
@@ -132,8 +136,9 @@ impl fmt::Display for RunReport {
         if !struck.is_empty() {
             writeln!(f, "weather  {}", struck.join(", "))?;
         }
-        if self.races + self.surpluses + self.denied > 0 {
-            writeln!(f, "races {}, surpluses {}, denied {}", self.races, self.surpluses, self.denied)?;
+        if self.races + self.surpluses + self.overwritten + self.denied > 0 {
+            let (races, surpluses, lost, denied) = (self.races, self.surpluses, self.overwritten, self.denied);
+            writeln!(f, "races {races}, surpluses {surpluses}, overwritten edits {lost}, denied {denied}")?;
         }
         match &self.violation {
             None => writeln!(f, "every promise held; at rest {} passes after the calm", self.calm_passes),
@@ -282,11 +287,16 @@ impl Play<'_> {
     /// quiet.
     fn pass_and_pause(&mut self) -> bool {
         let name = self.sim.world.borrow().enabled_group.clone();
+        let seen = |outcomes: &BTreeMap<&'static str, u64>| -> u64 {
+            outcomes.iter().filter(|(word, _)| !matches!(**word, "killed" | "unread")).map(|(_, count)| count).sum()
+        };
+        let before = seen(&self.outcomes);
         let goes_on = if self.options.two_workers || self.strikes(Kind::TwoWorkers) {
             self.pass_of_two(&name)
         } else {
             self.pass(&name)
         };
+        let looked = seen(&self.outcomes) > before;
         let pause = match goes_on {
             _ if self.strikes(Kind::DoubledEvent) => 0,
             // The function looks again soon while a swap is going on; else the tick comes.
@@ -296,7 +306,7 @@ impl Play<'_> {
         let world = &mut *self.sim.world.borrow_mut();
         world.advance(pause * SECOND);
         let region = &world.region;
-        world.oracle.look_around(region);
+        world.oracle.look_around(region, looked);
         !goes_on
     }
 
@@ -390,6 +400,8 @@ impl Play<'_> {
             weather: world.weather.counts().collect(),
             races: world.oracle.races,
             surpluses: world.oracle.surpluses,
+            overwritten: world.oracle.overwritten,
+            swallowed: world.oracle.swallowed,
             denied: world.oracle.denied,
             trace: world.trace.take().unwrap_or_default(),
         }

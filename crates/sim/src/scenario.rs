@@ -96,6 +96,12 @@ fn floored() -> GroupSpec {
     quick(GroupSpec::new("web", 3)).tag("spotward:min-on-demand", "1")
 }
 
+/// Victims leave by detach: the enabling tag has to be on the instances, too, for the role to mark them.
+fn detaching(mut spec: GroupSpec) -> GroupSpec {
+    spec.propagated.push(("spot-enabled", "true".to_owned()));
+    spec.tag("spotward:removal", "detach")
+}
+
 /// Every scenario by name.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "room-to-spare", about: "two members, MaxSize above desired", ..PLAIN },
@@ -134,7 +140,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "detach",
         about: "victims leave by detach, drain, terminate",
-        group: || balanced().tag("spotward:removal", "detach"),
+        group: || detaching(balanced()),
         ..PLAIN
     },
     Scenario {
@@ -406,7 +412,7 @@ pub fn drawn_group(rng: &mut Rng) -> GroupSpec {
         spec = spec.tag("spotward:min-on-demand", &floor);
     }
     if rng.chance(2_000) {
-        spec = spec.tag("spotward:removal", "detach");
+        spec = detaching(spec);
     }
     if rng.chance(1_000) {
         spec = spec.tag("spotward:on-max", "skip");
@@ -415,7 +421,7 @@ pub fn drawn_group(rng: &mut Rng) -> GroupSpec {
         spec = spec.tag("spotward:allocation-strategy", "lowest-price");
     }
     if rng.chance(2_000) {
-        spec = spec.tag("spotward:boot-deadline", "8m");
+        spec = spec.tag("spotward:boot-deadline", "12m");
     }
     spec
 }

@@ -290,6 +290,9 @@ pub fn act(world: &mut World, kind: Kind, name: &GroupName) {
         Kind::Enable => {
             let on = book.enabled();
             owner_tags(world, name, "spot-enabled", if on { None } else { Some("true") });
+            if !on && group.tags.get("spotward:removal").map(String::as_str) == Some("detach") {
+                world.region.group_mut(name).propagated.insert("spot-enabled".to_owned(), "true".to_owned());
+            }
         }
         Kind::Protect => {
             if let Some((id, protected)) = some_seat {
@@ -413,19 +416,21 @@ pub fn act(world: &mut World, kind: Kind, name: &GroupName) {
 pub fn scale(world: &mut World, name: &GroupName, by: i64) {
     let Some(group) = world.region.group(name) else { return };
     let (min, max) = (i64::from(group.min), i64::from(group.max));
-    let to = (i64::from(group.desired) + by).clamp(min, max) as u32;
+    let from = group.desired;
+    let to = (i64::from(from) + by).clamp(min, max) as u32;
     let _ = world.region.set_desired(name, to);
-    if let Some(book) = world.oracle.books.get_mut(name) {
-        let wanted = (i64::from(book.desired) + by).clamp(i64::from(book.min), i64::from(book.max)) as u32;
-        if book.raced {
-            // On top of a number that already missed one: nobody can tell any more who wanted what.
-            book.desired = wanted.min(to);
-            book.raced = false;
-        } else {
-            book.desired = wanted;
-        }
-        book.surplus = book.surplus.max(to.saturating_sub(book.desired));
+    let Some(book) = world.oracle.books.get_mut(name) else { return };
+    let wanted = (i64::from(book.desired) + by).clamp(i64::from(book.min), i64::from(book.max)) as u32;
+    if to == from && wanted > book.desired {
+        // AWS capped it at MaxSize: our +1 had taken the last place. Nobody can see that it was asked for; the policy
+        // asks again as long as its alarm stands.
+        world.oracle.swallowed += 1;
+        return;
     }
+    // On top of a number that misses one already nobody can tell any more who wanted what.
+    book.desired = if book.raced { wanted.min(to) } else { wanted };
+    book.raced = false;
+    book.surplus = book.surplus.max(to.saturating_sub(book.desired));
     world.region.disturb(name);
 }
 
@@ -556,13 +561,11 @@ pub fn calm(world: &mut World) {
         suspend(world, &name, &process, false);
     }
     for seat in group.seats.iter().filter(|seat| seat.lifecycle == LifecycleState::Standby) {
-        let full = world.region.group(&name).is_some_and(|group| group.desired >= group.max);
-        if full {
-            // No room to come back: it is let go instead.
-            let _ = world.region.terminate_member(&seat.id, true);
-        } else {
-            exit_standby(world, &name, &seat.id);
+        if let Some(full) = world.region.group(&name).filter(|group| group.desired >= group.max) {
+            let room = full.max + 1;
+            set_max(world, &name, room);
         }
+        exit_standby(world, &name, &seat.id);
     }
     for seat in &group.seats {
         if seat.target == Some(Target::Unhealthy) {

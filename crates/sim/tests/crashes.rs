@@ -1,0 +1,68 @@
+//! Exhaustive: every scenario with one blow at every call: the worker dies before or after it, its answer is lost, the
+//! client library repeats it, it is throttled. And every scenario with every action performed twice.
+
+use sim::{Blow, Options, RunReport, SCENARIOS, Scenario, run};
+
+/// Plays all of `runs` on two threads; the reports of those that broke a promise.
+fn broken(runs: &[(&Scenario, Options)]) -> Vec<RunReport> {
+    let play = |part: &[(&Scenario, Options)]| -> Vec<RunReport> {
+        part.iter().map(|(scenario, options)| run(scenario, 1, options)).filter(|report| !report.is_safe()).collect()
+    };
+    let (left, right) = runs.split_at(runs.len() / 2);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| play(right));
+        let mut all = play(left);
+        all.extend(other.join().expect("the other half"));
+        all
+    })
+}
+
+fn report(all: &[RunReport]) -> String {
+    all.iter().take(20).map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn blows(choose: impl Fn(&RunReport) -> Vec<u64>, blow: Blow) -> Vec<(&'static Scenario, Options)> {
+    let calls = |scenario: &'static Scenario| {
+        let calls = choose(&run(scenario, 1, &Options::default()));
+        calls.into_iter().map(move |call| (scenario, Options { blow: Some((call, blow)), ..Options::default() }))
+    };
+    SCENARIOS.iter().flat_map(calls).collect()
+}
+
+fn check(runs: &[(&Scenario, Options)], at_least: usize) {
+    assert!(runs.len() >= at_least, "only {} runs: the scenarios do less than they should", runs.len());
+    let broken = broken(runs);
+    assert!(broken.is_empty(), "{} of {} runs broke a promise\n{}", broken.len(), runs.len(), report(&broken));
+}
+
+#[test]
+fn a_worker_may_die_before_any_call() {
+    check(&blows(|report| (1..=report.calls.min(400)).collect(), Blow::Crash), 5_000);
+}
+
+#[test]
+fn a_worker_may_die_after_any_effect() {
+    check(&blows(|report| report.changes.clone(), Blow::CrashAfter), 500);
+}
+
+#[test]
+fn any_answer_may_be_lost() {
+    check(&blows(|report| report.changes.clone(), Blow::LostReply), 500);
+}
+
+#[test]
+fn any_call_may_be_repeated_by_the_client_library() {
+    check(&blows(|report| report.changes.clone(), Blow::Retry), 500);
+}
+
+#[test]
+fn any_call_may_be_throttled() {
+    check(&blows(|report| (1..=report.calls.min(400)).collect(), Blow::Throttle), 5_000);
+}
+
+#[test]
+fn every_action_may_be_performed_twice() {
+    let runs: Vec<_> =
+        SCENARIOS.iter().map(|scenario| (scenario, Options { twice: true, ..Options::default() })).collect();
+    check(&runs, SCENARIOS.len());
+}
