@@ -3,8 +3,10 @@
 //! Written apart from the planner and by its own light: a refusal is a bug over there, or a race with the world.
 
 use crate::action::{Action, Expect, Finished};
-use crate::journal::Journal;
-use crate::model::{Group, InstanceId, LifecycleState, Member, Observation, PurchaseOption, Role, RunState, tag};
+use crate::journal::{Journal, RaisedMax};
+use crate::model::{
+    Group, InstanceId, LifecycleState, Member, Observation, PurchaseOption, Replica, Role, RunState, tag,
+};
 use crate::policy::{Config, Policy, enabled};
 use crate::reason::Refusal;
 
@@ -32,7 +34,8 @@ impl Guard<'_> {
                 let policy = self.wanted()?;
                 require(launch.enabled.name() == &self.group.name, || "made for another group".to_owned())?;
                 require(self.group.journal().is_none(), || "a swap is in flight".to_owned())?;
-                let living = self.group.replicas.iter().find(|replica| replica.state.is_alive());
+                let ours = |replica: &&Replica| replica.ours.role != Role::Member && !replica.was_member;
+                let living = self.group.replicas.iter().filter(ours).find(|replica| replica.state.is_alive());
                 require(living.is_none(), || format!("{} is there already", living.expect("just seen").id))?;
                 self.in_service(&launch.victim)?;
                 self.floor_after(launch.purchase, &policy)?;
@@ -117,6 +120,7 @@ impl Guard<'_> {
                 let Some(max) = max else { return Ok(()) };
                 require(journal.raised_max == Some(*max), || "the journal says otherwise about MaxSize".to_owned())?;
                 require(self.group.max_size == max.raised, || format!("MaxSize is {}", self.group.max_size))?;
+                require(max.original >= self.group.min_size, || format!("MinSize is {}", self.group.min_size))?;
                 require(self.group.desired <= max.original || self.stands_still(None), || {
                     format!("{} are wanted and the group is not stable", self.group.desired)
                 })
@@ -156,6 +160,8 @@ impl Guard<'_> {
         require(!member.protected, || format!("{leaving} is protected from scale-in"))?;
         require(self.group.desired > self.group.min_size, || format!("MinSize is {}", self.group.min_size))?;
         require(self.stands_still(Some(member)), || "members are coming or going".to_owned())?;
+        // A second request for one that is leaving already might count twice.
+        require(!member.lifecycle.is_leaving(), || format!("{leaving} is {}", member.lifecycle))?;
         if member.id == journal.replica {
             return Ok(());
         }
@@ -196,7 +202,8 @@ impl Guard<'_> {
             return Ok(());
         }
         let journal = self.journal()?;
-        let raised = journal.raised_max.is_some_and(|max| self.group.max_size == max.raised);
+        let ours = |max: RaisedMax| self.group.max_size == max.raised && max.original >= self.group.min_size;
+        let raised = journal.raised_max.is_some_and(ours);
         require(!raised, || "MaxSize is still raised".to_owned())?;
         let suspended = journal.suspends_az_rebalance && self.group.suspended.contains("AZRebalance");
         require(!suspended, || "AZRebalance is still suspended".to_owned())?;

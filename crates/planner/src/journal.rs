@@ -80,22 +80,35 @@ impl FromStr for Journal {
             None => None,
             Some(value) => {
                 let (original, raised) = value.split_once('>').ok_or_else(|| wrong("max"))?;
-                Some(RaisedMax {
-                    original: original.parse().map_err(|_| wrong("max"))?,
-                    raised: raised.parse().map_err(|_| wrong("max"))?,
-                })
+                let (original, raised) = (size(original), size(raised));
+                // We never raise by more: what somebody has written there must not shrink a group.
+                let by_one = |original: u32| raised == Some(original + 1);
+                let original = original.filter(|original| by_one(*original)).ok_or_else(|| wrong("max"))?;
+                Some(RaisedMax { original, raised: original + 1 })
             }
         };
-        let seconds: i64 = required("t")?.parse().map_err(|_| wrong("t"))?;
+        let written_at = required("t")?.parse().ok().and_then(plausible_time).ok_or_else(|| wrong("t"))?;
         Ok(Journal {
             id: required("id")?.to_owned(),
             replica: InstanceId::new(required("in")?),
             victim: InstanceId::new(required("out")?),
-            desired: required("d")?.parse().map_err(|_| wrong("d"))?,
+            desired: size(required("d")?).ok_or_else(|| wrong("d"))?,
             raised_max,
             suspends_az_rebalance: field("az") == Some("1"),
-            written_at: Timestamp::from_second(seconds).map_err(|_| wrong("t"))?,
+            written_at,
             stack: required("by")?.to_owned(),
         })
     }
+}
+
+/// A number of instances: digits only, and far from where adding one overflows.
+fn size(text: &str) -> Option<u32> {
+    const MOST: u32 = 1_000_000;
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten().filter(|size| *size <= MOST)
+}
+
+/// Unix seconds from 2001 to 2255: with any other, adding a deadline might overflow.
+pub(crate) fn plausible_time(seconds: i64) -> Option<Timestamp> {
+    (1_000_000_000..9_000_000_000).contains(&seconds).then(|| Timestamp::from_second(seconds).ok()).flatten()
 }

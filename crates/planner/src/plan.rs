@@ -85,6 +85,7 @@ pub fn plan(observation: &Observation, market: Option<&Market>, config: &Config)
             Plan::wait(Wait::Unstable { serving: group.serving(), desired: group.desired })
         }
         Step::Details => Plan::need(Need::Details),
+        Step::Closer(id) => Plan::need(Need::Closer(id)),
         Step::Market(platform) => Plan::need(Need::Market(platform)),
         Step::HandsOff => Plan::leave(hands_off(&swap)),
         Step::Start => match &wishes {

@@ -19,6 +19,8 @@ pub enum Moment {
     Start,
     /// Before arming and before attaching.
     Attach,
+    /// Before the victim leaves: the room above MaxSize is taken already.
+    Remove,
 }
 
 /// Why no swap may start on this group, or go on to its attach. Empty: it may.
@@ -28,10 +30,12 @@ pub fn blockers(group: &Group, policy: &Policy, config: &Config, moment: Moment,
     source(group, policy, &mut blockers);
     members(group, &mut blockers);
     stability(group, policy, moment, now, &mut blockers);
-    if policy.removal == Removal::Detach && group.propagated_tags.get(&config.enable_key) != Some(&config.enable_value) {
+    if policy.removal == Removal::Detach && group.propagated_tags.get(&config.enable_key) != Some(&config.enable_value)
+    {
         blockers.push(Blocker::DetachNeedsPropagatedTag);
     }
-    if group.is_full() && !policy.may_raise_max && !has_raised_max(group, config) {
+    let needs_room = moment != Moment::Remove;
+    if needs_room && group.is_full() && !policy.may_raise_max && !has_raised_max(group, config) {
         blockers.push(Blocker::AtMaxSize(group.max_size));
     }
     blockers

@@ -122,6 +122,8 @@ pub enum Step {
     Wait(Wait),
     /// The group's slow facts are needed first.
     Details,
+    /// EC2 termination protection of this member is needed first.
+    Closer(InstanceId),
     /// Prices and types are needed first.
     Market(Platform),
     /// Nothing is in flight.
@@ -324,6 +326,9 @@ impl<'a> Context<'a> {
         if !blockers.is_empty() {
             return Step::Wait(Wait::Blocked(blockers));
         }
+        if is_unexplored(victim) {
+            return Step::Closer(victim.id.clone());
+        }
         // The journal comes first: if we die after raising MaxSize, the next pass must know whose value to restore.
         Step::Do(Action::Arm {
             journal: Journal {
@@ -353,7 +358,7 @@ impl<'a> Context<'a> {
             may_leave(member)
                 && preflight::unfit(member, leaves, group, policy, Strictness::Replace, self.now).is_none()
         };
-        if let Some(victim) = group.member(&replica.ours.victim).filter(|member| fit(&member)) {
+        if let Some(victim) = group.member(&replica.ours.victim).filter(fit) {
             return Ok(Some(victim));
         }
         let mut others: Vec<&Member> =
@@ -453,6 +458,14 @@ impl<'a> Context<'a> {
         if !group.is_stable() {
             return Step::Wait(Wait::Unstable { serving: group.serving(), desired: group.desired });
         }
+        // Somebody else's business started meanwhile (a suspended process, an instance refresh): the victim stays, and
+        // if it takes long, both do.
+        let blockers = preflight::blockers(group, policy, self.config, Moment::Remove, self.now);
+        if !blockers.is_empty() {
+            let limit = SignedDuration::from_secs(i64::from(policy.boot_deadline_seconds));
+            let patient = journal.written_at + limit > self.now;
+            return if patient { Step::Wait(Wait::Blocked(blockers)) } else { self.settle(journal, true) };
+        }
         let expect = Expect::unchanged(group);
         if preflight::unfit(victim, victim.purchase, group, policy, Strictness::Replace, self.now).is_some() {
             // Protected mid-swap, say: another of its type and zone, or the replica goes again.
@@ -464,9 +477,13 @@ impl<'a> Context<'a> {
                 })
                 .min_by_key(|member| (member.launched_at(), member.id.clone()));
             return match other {
+                Some(member) if is_unexplored(member) => Step::Closer(member.id.clone()),
                 Some(member) => Step::Do(Action::Terminate { member: member.id.clone(), expect }),
                 None => self.give_back(journal, Some(replica)),
             };
+        }
+        if is_unexplored(victim) {
+            return Step::Closer(victim.id.clone());
         }
         let victim_id = victim.id.clone();
         Step::Do(match (policy.removal, victim.is_doomed()) {
@@ -676,13 +693,18 @@ fn is_stopping(state: RunState) -> bool {
     }
 }
 
+/// Nobody has looked yet whether EC2 protects it from termination.
+fn is_unexplored(member: &Member) -> bool {
+    member.ec2.as_ref().is_some_and(|ec2| ec2.termination_protected.is_none())
+}
+
 /// Only what we brought goes back to on-demand: a spot member of somebody else is its owner's business.
 fn may_leave(member: &Member) -> bool {
     member.purchase == PurchaseOption::OnDemand || member.ours.is_some()
 }
 
 /// The newest unprotected member in service that is bought as `purchase`.
-fn newest<'a>(group: &'a Group, purchase: PurchaseOption, also: impl Fn(&Member) -> bool) -> Option<&'a Member> {
+fn newest(group: &Group, purchase: PurchaseOption, also: impl Fn(&Member) -> bool) -> Option<&Member> {
     group
         .members
         .iter()

@@ -396,6 +396,33 @@ fn an_instance_refresh_blocks() {
 }
 
 #[test]
+fn removal_by_detach_needs_the_enabling_tag_on_the_instances() {
+    check(
+        "group web
+           i-1  on-demand
+           set  removal=detach",
+        expect![[r#"
+            idle
+              blocked spotward:removal=detach needs the enabling tag on the instances: set PropagateAtLaunch on it
+        "#]],
+    );
+}
+
+#[test]
+fn removal_by_detach_is_fine_with_the_enabling_tag_on_the_instances() {
+    check(
+        "group web
+           i-1  on-demand
+           set  removal=detach
+           propagates  spot-enabled=true",
+        expect![[r#"
+            idle
+              do      launch spot for i-1 in us-east-1a: m5.large $0.0400/h
+        "#]],
+    );
+}
+
+#[test]
 fn weights_block() {
     check(
         "group web

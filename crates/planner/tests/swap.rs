@@ -486,6 +486,59 @@ fn on_the_way_back_a_replica_takes_another_spot_member_of_ours() {
     );
 }
 
+#[test]
+fn on_the_way_back_a_replica_does_not_take_a_foreign_spot_member() {
+    check(
+        "group web
+           i-2  spot
+           i-9  on-demand  unattached  replaces i-1
+           set  min-on-demand=1",
+        expect![[r#"
+            warming
+              do      discard i-9
+        "#]],
+    );
+}
+
+#[test]
+fn a_former_replica_that_its_owner_has_detached_is_his() {
+    check(
+        "group web
+           i-1  on-demand
+           i-8  spot  unattached  finished",
+        expect![[r#"
+            idle
+              do      launch spot for i-1 in us-east-1a: m5.large $0.0400/h
+        "#]],
+    );
+}
+
+#[test]
+fn an_instance_of_ours_that_is_a_member_elsewhere_does_not_block_the_group() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  unattached  was-member  replaces i-1  deadline -1h",
+        expect![[r#"
+            idle
+              do      launch spot for i-1 in us-east-1a: m5.large $0.0400/h
+        "#]],
+    );
+}
+
+#[test]
+fn another_victim_is_looked_at_more_closely_before_it_is_armed() {
+    check(
+        "group web
+           i-2  on-demand  not-looked-closer
+           i-9  spot  unattached  replaces i-1",
+        expect![[r#"
+            warming
+              need    a closer look at i-2
+        "#]],
+    );
+}
+
 // Armed: journal written, replica outside.
 
 #[test]
@@ -1146,6 +1199,240 @@ fn in_a_group_of_one_nobody_is_ever_alone() {
     );
 }
 
+#[test]
+fn a_replica_that_ec2_does_not_show_is_not_taken_for_finished() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  unseen  replaces i-1
+           journal  i-9 for i-1  desired 1",
+        expect![[r#"
+            attached
+              wait    i-9 does not serve yet
+        "#]],
+    );
+}
+
+#[test]
+fn a_victim_that_ec2_does_not_show_is_waited_for() {
+    check(
+        "group web
+           i-1  on-demand  unseen
+           i-2  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 2",
+        expect![[r#"
+            attached
+              wait    2 of 3 members serve, or members come and go
+        "#]],
+    );
+}
+
+#[test]
+fn only_a_member_of_the_same_type_goes_for_a_protected_victim() {
+    check(
+        "group web
+           i-1  on-demand  protected
+           i-2  on-demand  type m5.4xlarge
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 2",
+        expect![[r#"
+            attached
+              do      terminate i-9 if 3 are wanted and 3 serve
+        "#]],
+    );
+}
+
+#[test]
+fn on_the_way_back_a_foreign_spot_member_does_not_go_for_a_protected_one() {
+    check(
+        "group web
+           i-1  spot  finished  protected
+           i-2  spot
+           i-9  on-demand  replaces i-1
+           journal  i-9 for i-1  desired 2
+           set  min-on-demand=1",
+        expect![[r#"
+            attached
+              do      terminate i-9 if 3 are wanted and 3 serve
+        "#]],
+    );
+}
+
+#[test]
+fn when_minsize_asks_for_the_extra_member_both_stay() {
+    check(
+        "group web  min 2
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1",
+        expect![[r#"
+            attached
+              do      finish: i-9 is a member, drop the journal
+        "#]],
+    );
+}
+
+#[test]
+fn when_minsize_asks_for_the_extra_member_nothing_is_undone() {
+    check(
+        "group web  min 2  not-enabled
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1",
+        expect![[r#"
+            attached
+              do      finish: i-9 is a member, drop the journal
+        "#]],
+    );
+}
+
+#[test]
+fn a_replica_that_is_protected_and_never_serves_ends_the_swap() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  Pending  protected  replaces i-1
+           journal  i-9 for i-1  desired 1  age 31m",
+        expect![[r#"
+            attached
+              do      finish: i-9 is a member, drop the journal
+        "#]],
+    );
+}
+
+#[test]
+fn nobody_goes_while_the_group_cannot_replace_members() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1
+           suspended  Terminate",
+        expect![[r#"
+            attached
+              wait    the group is unfit just now: the process Terminate is suspended
+        "#]],
+    );
+}
+
+#[test]
+fn nobody_goes_during_an_instance_refresh() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1
+           refresh  InProgress",
+        expect![[r#"
+            attached
+              wait    the group is unfit just now: an instance refresh is InProgress
+        "#]],
+    );
+}
+
+#[test]
+fn if_that_takes_long_both_stay() {
+    check(
+        "group web  max 2
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1  max 1>2  age 30m
+           refresh  InProgress",
+        expect![[r#"
+            attached
+              do      restore: MaxSize 2 -> 1
+        "#]],
+    );
+}
+
+#[test]
+fn a_full_group_whose_owner_has_forbidden_raising_maxsize_is_finished_all_the_same() {
+    check(
+        "group web  max 2
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1
+           set  on-max=skip",
+        expect![[r#"
+            attached
+              do      terminate i-1 if 2 are wanted and 2 serve
+        "#]],
+    );
+}
+
+#[test]
+fn the_victim_is_looked_at_more_closely_before_it_goes() {
+    check(
+        "group web
+           i-1  on-demand  not-looked-closer
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1",
+        expect![[r#"
+            attached
+              need    a closer look at i-1
+        "#]],
+    );
+}
+
+#[test]
+fn a_victim_under_ec2_termination_protection_stays() {
+    check(
+        "group web
+           i-1  on-demand  termination-protected
+           i-2  on-demand  not-looked-closer
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 2",
+        expect![[r#"
+            attached
+              need    a closer look at i-2
+        "#]],
+    );
+}
+
+#[test]
+fn a_replica_whose_end_is_announced_leaves_again() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  interrupted  replaces i-1
+           journal  i-9 for i-1  desired 1",
+        expect![[r#"
+            attached
+              do      terminate i-9 if 2 are wanted and 1 serve
+        "#]],
+    );
+}
+
+#[test]
+fn a_replica_that_is_dead_before_the_group_notices_stands_in_for_nobody() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  shutting-down  replaces i-1
+           journal  i-9 for i-1  desired 1",
+        expect![[r#"
+            attached
+              wait    i-9 does not serve yet
+        "#]],
+    );
+}
+
+#[test]
+fn another_member_that_is_dead_before_the_group_notices_keeps_the_victim() {
+    check(
+        "group web
+           i-1  on-demand
+           i-2  on-demand  terminated
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 2",
+        expect![[r#"
+            attached
+              wait    2 of 3 members serve, or members come and go
+        "#]],
+    );
+}
+
 // Removal by detach.
 
 #[test]
@@ -1155,7 +1442,8 @@ fn a_victim_that_leaves_by_detach_is_doomed_first() {
            i-1  on-demand
            i-9  spot  replaces i-1
            journal  i-9 for i-1  desired 1
-           set  removal=detach",
+           set  removal=detach
+           propagates  spot-enabled=true",
         expect![[r#"
             attached
               do      doom i-1 until 13:05:00
@@ -1170,7 +1458,8 @@ fn a_doomed_victim_is_detached() {
            i-1  on-demand  doomed
            i-9  spot  replaces i-1
            journal  i-9 for i-1  desired 1
-           set  removal=detach",
+           set  removal=detach
+           propagates  spot-enabled=true",
         expect![[r#"
             attached
               do      detach i-1 if 2 are wanted and 2 serve
@@ -1417,6 +1706,20 @@ fn when_the_group_stands_still_the_ceiling_comes_down() {
         expect![[r#"
             undoing
               do      restore: MaxSize 3 -> 2
+        "#]],
+    );
+}
+
+#[test]
+fn maxsize_is_not_restored_below_minsize() {
+    check(
+        "group web  min 2  max 2
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1  max 1>2",
+        expect![[r#"
+            attached
+              do      finish: i-9 is a member, drop the journal
         "#]],
     );
 }
@@ -1736,6 +2039,37 @@ fn on_the_way_back_the_replica_goes_when_the_groups_own_replacement_fills_the_fl
     );
 }
 
+#[test]
+fn the_launch_of_the_victim_is_no_trace_of_its_end() {
+    check(
+        "group web  desired 3
+           i-2  on-demand
+           i-5  on-demand  age 1m
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 2  age 10m
+           activity  i-1  started 5h",
+        expect![[r#"
+            undoing
+              wait    i-1 is gone and the activities do not say yet how
+        "#]],
+    );
+}
+
+#[test]
+fn a_victim_that_vanished_without_a_trace_forfeits() {
+    check(
+        "group web  desired 3
+           i-2  on-demand
+           i-5  on-demand  age 1m
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 2  age 30m",
+        expect![[r#"
+            undoing
+              do      finish: i-9 is a member, drop the journal
+        "#]],
+    );
+}
+
 // Undoing: the replica died after its attach.
 
 #[test]
@@ -1858,6 +2192,23 @@ fn a_replica_that_is_lost_while_desired_moves_is_not_given_back() {
     );
 }
 
+#[test]
+fn after_the_loss_of_the_replica_a_spot_member_of_ours_goes_where_the_floor_needs_the_others() {
+    check(
+        "group web  desired 3
+           i-1  on-demand
+           i-2  spot  finished
+           i-5  on-demand  age 1m
+           i-9  spot  unattached  terminated  was-member  replaces i-1
+           journal  i-9 for i-1  desired 2  age 10m
+           set  min-on-demand=2",
+        expect![[r#"
+            undoing
+              do      terminate i-2 if 3 are wanted and 3 serve
+        "#]],
+    );
+}
+
 // Compensation: our decrement hit a number that somebody else had just changed.
 
 #[test]
@@ -1961,6 +2312,21 @@ fn giving_back_the_replica_may_have_hit_a_foreign_value_as_well() {
         expect![[r#"
             settling
               do      compensate desired 1 -> 2
+        "#]],
+    );
+}
+
+#[test]
+fn what_the_owner_removes_before_the_attach_is_not_given_back() {
+    check(
+        "group web  desired 1
+           i-2  on-demand
+           i-9  spot  unattached  replaces i-1
+           journal  i-9 for i-1  desired 2
+           activity  i-1  started 10s  shrank 2>1  by-request",
+        expect![[r#"
+            settling
+              do      finish: i-9 waits outside, drop the journal
         "#]],
     );
 }
@@ -2128,6 +2494,35 @@ fn what_another_deployment_has_finished_does_not_keep_our_hands_off() {
             idle
               do      launch spot for i-1 in us-east-1a: m5.large $0.0400/h
               leave   i-9 is bought as it should be
+        "#]],
+    );
+}
+
+#[test]
+fn what_another_deployment_has_finished_and_its_owner_detached_does_not_keep_our_hands_off() {
+    check(
+        "group web
+           i-1  on-demand
+           i-8  spot  unattached  finished  by other",
+        expect![[r#"
+            idle
+              do      launch spot for i-1 in us-east-1a: m5.large $0.0400/h
+        "#]],
+    );
+}
+
+#[test]
+fn a_journal_that_claims_more_than_one_extra_slot_is_not_believed() {
+    check(
+        "group web  max 50  desired 2
+           i-1  on-demand
+           i-2  on-demand
+           i-9  spot  unattached  replaces i-1
+           journal  i-9 for i-1  desired 2  max 2>50  uncopied
+           set  min-on-demand=2",
+        expect![[r#"
+            unreadable
+              blocked journal tag "v1;id=0badcafe;in=i-9;out=i-1;d=2;max=2>50;t=1795349040;by=spotward": max is missing or malformed: remove the tag once the group is as it should be
         "#]],
     );
 }

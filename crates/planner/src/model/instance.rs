@@ -216,7 +216,7 @@ impl Provenance {
         let text = |key: &str| tags.get(key).map(String::as_str);
         let seconds = |key: &str| {
             let seconds = text(key)?.parse().ok()?;
-            Timestamp::from_second(seconds).ok()
+            crate::journal::plausible_time(seconds)
         };
         Some(Provenance {
             role: match text(tag::ROLE)? {

@@ -396,7 +396,7 @@ impl Reader {
             image: ImageId::new("ami-1"),
             elastic_ip,
             attached_later,
-            interrupted: false,
+            interrupted,
             reserved,
             termination_protected,
         });
