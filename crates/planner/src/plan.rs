@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::action::{Action, Launch};
-use crate::choose::{self, NoPool, Pools};
+use crate::choose::{Choice, NoPool, Pools};
 use crate::market::Market;
 use crate::model::{
     Group, InstanceId, InstanceType, LifecycleState, Member, Observation, Platform, PurchaseOption, Tags, Zone, tag,
@@ -171,20 +171,24 @@ fn start(
     };
 
     sort_by_zone_then_age(&mut victims, group);
-    let mut choices: BTreeMap<(&InstanceType, &Zone), Result<Pools, NoPool>> = BTreeMap::new();
+    // Which types fit is judged once per type, whatever the number of victims and zones.
+    let mut choices: BTreeMap<&InstanceType, Result<Choice<'_>, NoPool>> = BTreeMap::new();
     let mut first: Option<(&Member, Pools)> = None;
     for victim in victims {
         if first.is_some() {
             left_alone.push((victim.id.clone(), Reason::Later));
             continue;
         }
-        let brings = leaves.opposite();
-        let pools = choices
-            .entry((&victim.instance_type, &victim.zone))
-            .or_insert_with(|| choose::choose(&victim.instance_type, &victim.zone, launch, brings, market, policy));
+        let choice = choices
+            .entry(&victim.instance_type)
+            .or_insert_with(|| Choice::new(&victim.instance_type, launch, leaves.opposite(), market, policy));
+        let pools = match choice {
+            Ok(choice) => choice.pools(&victim.zone),
+            Err(no_pool) => Err(no_pool.clone()),
+        };
         match pools {
-            Ok(pools) => first = Some((victim, pools.clone())),
-            Err(no_pool) => left_alone.push((victim.id.clone(), Reason::NoPool(no_pool.clone()))),
+            Ok(pools) => first = Some((victim, pools)),
+            Err(no_pool) => left_alone.push((victim.id.clone(), Reason::NoPool(no_pool))),
         }
     }
     let Some((victim, pools)) = first else {
