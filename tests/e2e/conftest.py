@@ -5,6 +5,7 @@ import pathlib
 import pytest
 
 import cloud as clouds
+import product
 import servers
 
 
@@ -27,13 +28,6 @@ def stage(moto, logs):
     server.stop()
 
 
-@pytest.fixture(scope="session")
-def ministack(logs):
-    server = servers.start_ministack(logs)
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def cloud(stage):
     """An empty account with a network over three zones."""
@@ -41,3 +35,13 @@ def cloud(stage):
     yield made
     # A test that failed half-way must not leave a call hanging for the next.
     made.control.clear_rules()
+
+
+@pytest.fixture(scope="session")
+def ministack_for_stage(stage, logs):
+    """MiniStack whose functions find EC2, Auto Scaling, the load balancers and prices on the stage."""
+    port = servers.free_port()
+    environment = product.function_environment(stage.url, f"http://127.0.0.1:{port}")
+    server = servers.start_ministack(logs, env=environment, port=port)
+    yield server
+    server.stop()
