@@ -52,7 +52,6 @@ impl Aws {
             }
             Action::Pardon { victim } => {
                 self.untag_instance(victim, &DOOM_KEYS).await.or_gone()?;
-                self.memory().forget_instance(victim);
             }
             Action::Detach { victim, expect: _ } => self.detach(group, victim).await?,
             Action::Terminate { member, expect: _ } => self.terminate_member(group, member).await?,

@@ -91,7 +91,6 @@ pub(crate) fn seen(instance: &ec2::Instance) -> Option<Seen> {
             image: ImageId::new(instance.image_id().unwrap_or("")),
             elastic_ip: has_elastic_ip(instance),
             attached_later: has_attached_later(instance, launched_at),
-            interrupted: false,
             reserved: instance.capacity_reservation_id().is_some() || instance.capacity_block_id().is_some(),
             termination_protected: None,
             interrupted: false,

@@ -67,14 +67,20 @@ pub struct NoRegion;
 
 impl Aws {
     /// From the standard AWS configuration: environment, profiles, container and instance roles, `AWS_REGION`,
-    /// `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_<SERVICE>`, `AWS_MAX_ATTEMPTS`, `AWS_RETRY_MODE`.
-    pub async fn connect(config: Config) -> Result<Aws, NoRegion> {
+    /// `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_<SERVICE>`, `AWS_MAX_ATTEMPTS`, `AWS_RETRY_MODE`. `region` overrides the
+    /// region that it names.
+    pub async fn connect(config: Config, region: Option<&str>) -> Result<Aws, NoRegion> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
             .operation_attempt_timeout(ATTEMPT)
             .operation_timeout(CALL)
             .build();
-        let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+        let loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
+        let loader = match region {
+            Some(region) => loader.region(Region::new(region.to_owned())),
+            None => loader,
+        };
+        let sdk = loader.load().await;
         let region = sdk.region().ok_or(NoRegion)?.to_string();
         let prices = price_list(&region, has_own_endpoint(&sdk));
         let mut pricing = aws_sdk_pricing::config::Builder::from(&sdk);

@@ -118,6 +118,22 @@ impl Aws {
         Ok(observations)
     }
 
+    /// Names of all groups of the region, enabled or not.
+    pub async fn group_names(&self) -> Result<Vec<GroupName>, CloudError> {
+        let pages = self.clients.autoscaling.describe_auto_scaling_groups().include_instances(false);
+        let mut pages = pages.max_records(GROUPS_PER_PAGE).into_paginator().send();
+        let mut names = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(refused(Service::AutoScaling, "DescribeAutoScalingGroups"))?;
+            names.extend(
+                page.auto_scaling_groups()
+                    .iter()
+                    .filter_map(|group| group.auto_scaling_group_name().map(GroupName::new)),
+            );
+        }
+        Ok(names)
+    }
+
     /// One group in full detail: two calls, and one for each fact that is not known yet or changes under a swap.
     pub(crate) async fn observe_group(
         &self,

@@ -1,1 +1,209 @@
-fn main() {}
+//! Entry point on Lambda: one event in, passes until quiet or nearly out of time.
+//!
+//! The only place that sleeps, and the only one that reads this function's environment.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use aws::Aws;
+use engine::trigger::{GroupMessage, Trigger};
+use engine::{CloudError, Outcome, Pass, settings};
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use planner::model::GroupName;
+use planner::policy::Config;
+use serde_json::{Value, json};
+use tracing::level_filters::LevelFilter;
+use tracing::{error, info, warn};
+
+/// No pass starts so close to the end: the slowest one, with a cold market, is over by then.
+const RESERVE: Duration = Duration::from_secs(20);
+/// Pause between two looks, unless the deployment says otherwise.
+const PAUSE: Duration = Duration::from_secs(3);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    log();
+    let function = match Function::from_environment().await {
+        Ok(function) => function,
+        Err(why) => {
+            error!(error = why, "wrong configuration");
+            return ExitCode::FAILURE;
+        }
+    };
+    match lambda_runtime::run(service_fn(|event| function.answer(event))).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(error, "the runtime interface failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// JSON lines on stdout: what Lambda's JSON log format expects of a custom runtime.
+fn log() {
+    let level = variable("SPOTWARD_LOG").and_then(|text| text.parse().ok()).unwrap_or(LevelFilter::INFO);
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_max_level(level)
+        .init();
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// What survives from one invocation to the next.
+struct Function {
+    aws: Aws,
+    config: Config,
+    queue_url: Option<String>,
+    pause: Duration,
+}
+
+impl Function {
+    async fn from_environment() -> Result<Function, String> {
+        let or_built_in = |name: &str, built_in: String| variable(name).unwrap_or(built_in);
+        let built_in = Config::default();
+        let config = settings::config(
+            &or_built_in("SPOTWARD_STACK", built_in.stack),
+            &or_built_in("SPOTWARD_ENABLE_KEY", built_in.enable_key),
+            &or_built_in("SPOTWARD_ENABLE_VALUE", built_in.enable_value),
+            &or_built_in("SPOTWARD_DEFAULTS", String::new()),
+        )?;
+        let pause = match variable("SPOTWARD_PAUSE_MS") {
+            None => PAUSE,
+            Some(text) => {
+                let millis =
+                    text.parse().map_err(|_| format!("SPOTWARD_PAUSE_MS = {text:?}: allowed are milliseconds"))?;
+                Duration::from_millis(millis)
+            }
+        };
+        let aws = Aws::connect(config.clone(), None).await.map_err(|error| error.to_string())?;
+        Ok(Function { aws, config, queue_url: variable("SPOTWARD_QUEUE_URL"), pause })
+    }
+
+    async fn answer(&self, event: LambdaEvent<Value>) -> Result<Value, Error> {
+        // What one invocation remembers is stale for the next.
+        self.aws.forget();
+        let last_start = event.context.deadline().checked_sub(RESERVE).unwrap_or(SystemTime::UNIX_EPOCH);
+        match Trigger::parse(&event.payload) {
+            Ok(Trigger::Tick) => self.tick().await,
+            Ok(Trigger::Groups(messages)) => Ok(self.work(messages, last_start).await),
+            Err(unknown) => {
+                // With success: a retry would not make it known.
+                error!(error = %unknown, "nothing done");
+                Ok(Value::Null)
+            }
+        }
+    }
+
+    /// Looks at all enabled groups and queues those that have something to do.
+    async fn tick(&self) -> Result<Value, Error> {
+        let queue_url = self.queue_url.as_deref().ok_or("SPOTWARD_QUEUE_URL is not set: nowhere to send groups to")?;
+        let looks = engine::survey(&self.aws, &self.config).await?;
+        let busy = looks.iter().filter(|look| !look.plan.is_quiet());
+        let (mut queued, mut failure) = (0_u32, None);
+        for look in busy {
+            let group = &look.observation.group;
+            match self.aws.send_group(queue_url, &group.name, &group.arn, look.observation.now).await {
+                Ok(()) => queued += 1,
+                // One group's failure is not the others'.
+                Err(error) => {
+                    error!(group = group.name.as_str(), %error, "not queued");
+                    failure = Some(error);
+                }
+            }
+        }
+        info!(groups = looks.len(), queued, "tick");
+        match failure {
+            None => Ok(json!({ "groups": looks.len(), "queued": queued })),
+            Some(error) => Err(error.into()),
+        }
+    }
+
+    /// Works on the groups one after the other. The answer names the messages that have to come again: in a FIFO queue
+    /// the first that failed and all after it.
+    async fn work(&self, messages: Vec<GroupMessage>, last_start: SystemTime) -> Value {
+        let mut again = Vec::new();
+        for message in messages {
+            if !again.is_empty() {
+                again.push(message.message_id);
+                continue;
+            }
+            match message.group {
+                Ok(group) => {
+                    if let Err(error) = self.passes(&group, last_start).await {
+                        error!(group = group.as_str(), %error, "gave up for now");
+                        again.push(message.message_id);
+                    }
+                }
+                Err(why) => error!(message = message.message_id, error = why, "dropped"),
+            }
+        }
+        let again: Vec<Value> = again.into_iter().map(|id| json!({ "itemIdentifier": id })).collect();
+        json!({ "batchItemFailures": again })
+    }
+
+    /// Passes over one group until it is quiet, waits for something later than our end, or time is up. `Err` if it
+    /// could not even be looked at.
+    async fn passes(&self, group: &GroupName, last_start: SystemTime) -> Result<(), CloudError> {
+        loop {
+            let wait = match engine::reconcile(&self.aws, &self.config, group).await {
+                Ok(pass) => {
+                    self.say(&pass);
+                    if !pass.outcome.goes_on() {
+                        return Ok(());
+                    }
+                    self.pause_after(&pass)
+                }
+                Err(error) if is_passing(&error) => {
+                    warn!(group = group.as_str(), %error, "look failed");
+                    if SystemTime::now() + self.pause >= last_start {
+                        return Err(error);
+                    }
+                    self.pause
+                }
+                Err(error) => return Err(error),
+            };
+            if SystemTime::now() + wait >= last_start {
+                // The next tick finds the group where we leave it.
+                return Ok(());
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// A wait that names its end is slept through at once.
+    fn pause_after(&self, pass: &Pass) -> Duration {
+        let until = match pass.outcome {
+            Outcome::Waiting => pass.look.as_ref().and_then(|look| look.plan.wait.as_ref()?.until()),
+            Outcome::Acted | Outcome::Refused(_) | Outcome::Failed(_) | Outcome::Quiet | Outcome::Gone => None,
+        };
+        let left = until.and_then(|until| Duration::try_from(until.duration_since(Timestamp::now())).ok());
+        left.map_or(self.pause, |left| left.max(self.pause))
+    }
+
+    /// The line is log, metric and audit record: it must not be wrapped.
+    fn say(&self, pass: &Pass) {
+        let at = pass.look.as_ref().map_or_else(Timestamp::now, |look| look.observation.now);
+        let line = engine::view::pass_line(pass, &self.config.stack, at.as_millisecond());
+        // Nobody is left to tell if stdout is gone.
+        let _ = writeln!(std::io::stdout().lock(), "{line}");
+    }
+}
+
+/// A look that may succeed in a moment.
+fn is_passing(error: &CloudError) -> bool {
+    match error {
+        CloudError::Throttled(_) | CloudError::Conflict(_) | CloudError::NotFound(_) => true,
+        CloudError::InsufficientCapacity(_)
+        | CloudError::Limit(_)
+        | CloudError::Denied(_)
+        | CloudError::Rejected(_) => false,
+    }
+}

@@ -185,6 +185,22 @@ pub enum Wait {
     },
 }
 
+impl Wait {
+    /// When it is over, if that is known: nobody has to look before.
+    pub fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::LaunchWindow { until } | Self::Warmup { until, .. } | Self::Settle { until } => Some(*until),
+            Self::Booting(_)
+            | Self::StatusChecks(_)
+            | Self::Blocked(_)
+            | Self::NotServing(_)
+            | Self::Unstable { .. }
+            | Self::NoTrace(_)
+            | Self::AboveCeiling { .. } => None,
+        }
+    }
+}
+
 /// Why a replica outside the group is not wanted any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StrayReason {

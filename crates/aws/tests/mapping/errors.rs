@@ -40,7 +40,33 @@ fn ec2() {
         "SomethingNew",
     ];
     let rows: Vec<(&str, &str)> = codes.into_iter().map(|code| (code, "")).collect();
-    expect![[""]].assert_eq(&table(Service::Ec2, &rows));
+    expect![[r#"
+        InsufficientInstanceCapacity  -> InsufficientCapacity
+        UnfulfillableCapacity  -> InsufficientCapacity
+        SpotMaxPriceTooLow  -> InsufficientCapacity
+        MaxFleetCountExceeded  -> InsufficientCapacity
+        Unsupported  -> InsufficientCapacity
+        InsufficientFreeAddressesInSubnet  -> InsufficientCapacity
+        MaxSpotInstanceCountExceeded  -> Limit
+        VcpuLimitExceeded  -> Limit
+        InvalidFleetConfiguration  -> Rejected
+        InvalidAMIID.NotFound  -> NotFound
+        InvalidAMIID.Unavailable  -> Rejected
+        InvalidLaunchTemplateId.NotFound  -> NotFound
+        InvalidLaunchTemplateId.VersionNotFound  -> NotFound
+        InvalidLaunchTemplateName.NotFoundException  -> NotFound
+        InvalidParameterCombination  -> Rejected
+        OptInRequired  -> Rejected
+        AuthFailure.ServiceLinkedRoleCreationNotPermitted  -> Denied
+        UnauthorizedOperation  -> Denied
+        IdempotentParameterMismatch  -> Conflict
+        IdempotentInstanceTerminated  -> Conflict
+        RequestLimitExceeded  -> Throttled
+        Throttling  -> Throttled
+        InternalError  -> Throttled
+        SomethingNew  -> Rejected
+    "#]]
+    .assert_eq(&table(Service::Ec2, &rows));
 }
 
 #[test]
@@ -59,7 +85,21 @@ fn auto_scaling() {
         ("ValidationError", "Instance i-9 is not in correct state. Instance(s) must be in 'running' state."),
         ("ValidationError", "Max bound, 1, must be greater than or equal to min bound, 2"),
     ];
-    expect![[""]].assert_eq(&table(Service::AutoScaling, &rows));
+    expect![[r#"
+        Throttling Rate exceeded -> Throttled
+        ResourceContention pending update -> Conflict
+        ScalingActivityInProgress  -> Conflict
+        LimitExceeded  -> Limit
+        ServiceLinkedRoleFailure  -> Denied
+        AccessDenied  -> Denied
+        ValidationError AutoScalingGroup name not found - AutoScalingGroup web not found -> NotFound
+        ValidationError Instance i-9 is already part of AutoScalingGroup:web -> Conflict
+        ValidationError The instance i-1 is not part of Auto Scaling group web. -> NotFound
+        ValidationError The instance i-1 is not in InService or Standby. -> Conflict
+        ValidationError Instance i-9 is not in correct state. Instance(s) must be in 'running' state. -> Conflict
+        ValidationError Max bound, 1, must be greater than or equal to min bound, 2 -> Rejected
+    "#]]
+    .assert_eq(&table(Service::AutoScaling, &rows));
 }
 
 #[test]
@@ -67,10 +107,19 @@ fn others() {
     let balancing = [("TargetGroupNotFound", ""), ("LoadBalancerNotFound", "")];
     let queue = [("QueueDoesNotExist", ""), ("OverLimit", ""), ("KmsAccessDenied", "")];
     let pricing = [("NotFoundException", ""), ("InvalidParameterException", ""), ("ThrottlingException", "")];
-    let text = table(Service::LoadBalancing, &balancing)
-        + &table(Service::Queue, &queue)
-        + &table(Service::Pricing, &pricing);
-    expect![[""]].assert_eq(&text);
+    let text =
+        table(Service::LoadBalancing, &balancing) + &table(Service::Queue, &queue) + &table(Service::Pricing, &pricing);
+    expect![[r#"
+        TargetGroupNotFound  -> NotFound
+        LoadBalancerNotFound  -> NotFound
+        QueueDoesNotExist  -> NotFound
+        OverLimit  -> Limit
+        KmsAccessDenied  -> Denied
+        NotFoundException  -> NotFound
+        InvalidParameterException  -> Rejected
+        ThrottlingException  -> Throttled
+    "#]]
+    .assert_eq(&text);
 }
 
 /// The error of a bulk look that is answered like this.
@@ -81,6 +130,11 @@ fn look_answered(answer: Answer) -> String {
 
 #[test]
 fn a_failing_service_is_a_matter_of_time() {
-    expect![[""]].assert_eq(&look_answered(Answer::Error(503, "SomethingNew", "try later")));
-    expect![[""]].assert_eq(&look_answered(Answer::Error(400, "SomethingNew", "no")));
+    expect![[r#"Throttled("DescribeAutoScalingGroups: SomethingNew: try later")"#]]
+        .assert_eq(&look_answered(Answer::Error(503, "SomethingNew", "try later")));
+    expect![[r#"Rejected("DescribeAutoScalingGroups: SomethingNew: no")"#]].assert_eq(&look_answered(Answer::Error(
+        400,
+        "SomethingNew",
+        "no",
+    )));
 }

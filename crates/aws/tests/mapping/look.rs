@@ -39,7 +39,9 @@ impl Web {
             .tags
             .iter()
             .map(|(key, value)| {
-                format!("<member><Key>{key}</Key><Value>{value}</Value><PropagateAtLaunch>true</PropagateAtLaunch></member>")
+                format!(
+                    "<member><Key>{key}</Key><Value>{value}</Value><PropagateAtLaunch>true</PropagateAtLaunch></member>"
+                )
             })
             .collect();
         format!(
@@ -138,11 +140,31 @@ fn region(web: Web, outside: Vec<String>) -> Region {
 fn the_bulk_look_asks_by_pages_and_never_without_a_bound() {
     let region = region(TWO, Vec::new());
     run(region.aws(Config::default()).observe(&Scope::Enabled)).unwrap();
-    expect![[""]].assert_eq(&picture(&region.calls()));
+    expect![[r#"
+        autoscaling DescribeAutoScalingGroups
+            MaxRecords = 100
+            Filters.member.1.Name = tag:spot-enabled
+            Filters.member.1.Values.member.1 = true
+        autoscaling DescribeAutoScalingGroups
+            MaxRecords = 100
+            Filters.member.1.Name = tag-key
+            Filters.member.1.Values.member.1 = spotward:swap
+        ec2 DescribeInstances
+            Filter.1.Name = tag:spotward:stack
+            Filter.1.Value.1 = spotward
+            Filter.2.Name = tag:spotward:role
+            Filter.2.Value.1 = replica
+            Filter.2.Value.2 = doomed
+            MaxResults = 1000
+        ec2 DescribeInstances
+            InstanceId.1 = i-1
+            InstanceId.2 = i-2
+    "#]]
+    .assert_eq(&picture(&region.calls()));
 }
 
 #[test]
-fn an_idle_region_of_a_hundred_groups_costs_five_calls() {
+fn an_idle_region_of_a_hundred_groups_costs_four_calls() {
     let region = Region::new(|call| match call.action.as_str() {
         "DescribeAutoScalingGroups" if call.param("Filters.member.1.Name") == Some("tag-key") => ok(""),
         "DescribeAutoScalingGroups" => {
@@ -164,7 +186,13 @@ fn an_idle_region_of_a_hundred_groups_costs_five_calls() {
     let observed = run(region.aws(Config::default()).observe(&Scope::Enabled)).unwrap();
     assert_eq!(observed.len(), 100);
     assert!(observed.iter().all(|seen| seen.group.members.iter().all(|member| member.ec2.is_some())));
-    expect![[""]].assert_eq(&region.actions());
+    expect![[r#"
+        DescribeAutoScalingGroups
+        DescribeAutoScalingGroups
+        DescribeInstances
+        DescribeInstances
+    "#]]
+    .assert_eq(&region.actions());
 }
 
 #[test]
@@ -172,13 +200,186 @@ fn a_full_look_reads_the_slow_facts_once() {
     let region = region(TWO, Vec::new());
     let aws = region.aws(Config::default());
     let group = look(&aws);
-    expect![[""]].assert_eq(&region.actions());
-    expect![[""]].assert_debug_eq(&group);
+    expect![[r#"
+        DescribeAutoScalingGroups
+        DescribeInstances
+        DescribeInstances
+        DescribeLifecycleHooks
+        DescribeInstanceRefreshes
+        DescribeScheduledActions
+        DescribeLaunchTemplateVersions
+        DescribeImages
+        DescribeScalingActivities
+    "#]]
+    .assert_eq(&region.actions());
+    expect![[r#"
+        Group {
+            name: web,
+            arn: "arn:web",
+            desired: 2,
+            min_size: 1,
+            max_size: 4,
+            subnets: [
+                subnet-a,
+                subnet-b,
+            ],
+            zones: [
+                us-east-1a,
+                us-east-1b,
+            ],
+            tags: {
+                "spot-enabled": "true",
+            },
+            propagated_tags: {
+                "spot-enabled": "true",
+            },
+            suspended: {},
+            source: Template {
+                id: "lt-1",
+                version: "$Latest",
+            },
+            status: None,
+            operator: None,
+            warm_pool: false,
+            capacity_rebalance: false,
+            desired_capacity_type: None,
+            new_members_protected: false,
+            grace_seconds: 30,
+            load_balanced: false,
+            placement_group: None,
+            members: [
+                Member {
+                    id: i-1,
+                    zone: us-east-1a,
+                    instance_type: m5.large,
+                    purchase: OnDemand,
+                    lifecycle: InService,
+                    healthy: true,
+                    targets_healthy: None,
+                    protected: false,
+                    weighted: false,
+                    template_version: Some(
+                        3,
+                    ),
+                    ec2: Some(
+                        Ec2Facts {
+                            state: Running,
+                            launched_at: 2026-11-01T00:00:00Z,
+                            subnet: subnet-a,
+                            image: ami-1,
+                            elastic_ip: false,
+                            attached_later: false,
+                            interrupted: false,
+                            reserved: false,
+                            termination_protected: None,
+                        },
+                    ),
+                    ours: None,
+                },
+                Member {
+                    id: i-2,
+                    zone: us-east-1a,
+                    instance_type: m5.large,
+                    purchase: OnDemand,
+                    lifecycle: InService,
+                    healthy: true,
+                    targets_healthy: None,
+                    protected: false,
+                    weighted: false,
+                    template_version: Some(
+                        3,
+                    ),
+                    ec2: Some(
+                        Ec2Facts {
+                            state: Running,
+                            launched_at: 2026-11-01T00:00:00Z,
+                            subnet: subnet-a,
+                            image: ami-1,
+                            elastic_ip: false,
+                            attached_later: false,
+                            interrupted: false,
+                            reserved: false,
+                            termination_protected: None,
+                        },
+                    ),
+                    ours: None,
+                },
+            ],
+            replicas: [],
+            details: Some(
+                Details {
+                    launch_hooks: [],
+                    termination_hooks: [],
+                    active_refresh: None,
+                    scheduled_actions: [],
+                    activities: Some(
+                        [],
+                    ),
+                    launch: Some(
+                        Ok(
+                            LaunchFacts {
+                                version: Some(
+                                    3,
+                                ),
+                                instance_type: Some(
+                                    m5.large,
+                                ),
+                                image: Image {
+                                    id: ami-1,
+                                    available: true,
+                                    architecture: "x86_64",
+                                    virtualization: "hvm",
+                                    boot_mode: None,
+                                    tpm: false,
+                                    ena: true,
+                                    root_device: "ebs",
+                                    usage_operation: "RunInstances",
+                                    marketplace: false,
+                                },
+                                requests_spot: false,
+                                instance_requirements: false,
+                                tenancy: None,
+                                termination_protection: false,
+                                hibernation: false,
+                                enclave: false,
+                                cpu_options: false,
+                                kernel: false,
+                                maps_instance_store: false,
+                                volumes: 1,
+                                interfaces: 1,
+                                ipv6: false,
+                                efa: false,
+                                conntrack: false,
+                                placement_strategy: None,
+                            },
+                        ),
+                    ),
+                },
+            ),
+        }
+    "#]]
+    .assert_debug_eq(&group);
     look(&aws);
-    expect![[""]].assert_eq(&region.actions());
+    expect![[r#"
+        DescribeAutoScalingGroups
+        DescribeInstances
+        DescribeScalingActivities
+    "#]]
+    .assert_eq(&region.actions());
     aws.forget();
     look(&aws);
-    expect![[""]].assert_eq(&region.actions());
+    expect![[r#"
+        DescribeAutoScalingGroups
+        DescribeInstances
+        DescribeInstances
+        DescribeLifecycleHooks
+        DescribeInstanceRefreshes
+        DescribeScheduledActions
+        DescribeLaunchTemplateVersions
+        DescribeImages
+        DescribeScalingActivities
+    "#]]
+    .assert_eq(&region.actions());
 }
 
 #[test]
@@ -189,7 +390,12 @@ fn a_closer_look_at_once_asks_for_one_fact() {
     region.calls();
     let closer = Scope::Group { name: GroupName::new("web"), closer: Some(InstanceId::new("i-2")) };
     let group = one(run(aws.observe(&closer)));
-    expect![[""]].assert_eq(&picture(&region.calls()));
+    expect![[r#"
+        ec2 DescribeInstanceAttribute
+            InstanceId = i-2
+            Attribute = disableApiTermination
+    "#]]
+    .assert_eq(&picture(&region.calls()));
     let protected = |id: &str| group.member(&InstanceId::new(id)).unwrap().ec2.as_ref().unwrap().termination_protected;
     assert_eq!((protected("i-1"), protected("i-2")), (None, Some(false)));
 }
@@ -218,7 +424,27 @@ fn a_replica_outside_is_asked_about_until_its_checks_have_passed() {
         let replica = &group.replicas[0];
         text += &format!("checks {:?}, interrupted {}\n{}", replica.checks_ok, replica.interrupted, region.actions());
     }
-    expect![[""]].assert_eq(&text);
+    expect![[r#"
+        checks Some(false), interrupted false
+        DescribeAutoScalingGroups
+        DescribeInstances
+        DescribeInstances
+        DescribeLifecycleHooks
+        DescribeInstanceRefreshes
+        DescribeScheduledActions
+        DescribeLaunchTemplateVersions
+        DescribeImages
+        DescribeInstanceStatus
+        DescribeSpotInstanceRequests
+        checks Some(true), interrupted false
+        DescribeAutoScalingGroups
+        DescribeInstances
+        DescribeInstanceStatus
+        checks Some(true), interrupted false
+        DescribeAutoScalingGroups
+        DescribeInstances
+    "#]]
+    .assert_eq(&text);
 }
 
 #[test]
@@ -246,7 +472,14 @@ fn members_with_our_tags_are_members() {
         .map(|member| format!("{} {} {:?}", member.id, member.purchase, member.ours.as_ref().map(|ours| ours.role)))
         .chain(group.replicas.iter().map(|replica| format!("outside {}", replica.id)))
         .collect();
-    expect![[""]].assert_debug_eq(&text);
+    expect![[r#"
+        [
+            "i-1 on-demand None",
+            "i-9 spot Some(Replica)",
+            "outside i-8",
+        ]
+    "#]]
+    .assert_debug_eq(&text);
 }
 
 #[test]
@@ -301,7 +534,16 @@ fn what_would_be_lost_with_an_instance_is_seen() {
             facts.elastic_ip, facts.attached_later, facts.reserved
         );
     }
-    expect![[""]].assert_eq(&text);
+    expect![[r#"
+        an automatic address: elastic ip false, attached later false, reserved false
+        an Elastic IP address: elastic ip true, attached later false, reserved false
+        an interface of the launch: elastic ip false, attached later false, reserved false
+        an interface of a boot script: elastic ip false, attached later true, reserved false
+        a volume of the launch: elastic ip false, attached later false, reserved false
+        a volume of a boot script: elastic ip false, attached later true, reserved false
+        a capacity reservation: elastic ip false, attached later false, reserved true
+    "#]]
+    .assert_eq(&text);
 }
 
 #[test]
@@ -351,7 +593,38 @@ fn activities_tell_who_shrank_the_group() {
         _ => slow(call),
     });
     let activities = look(&region.aws(Config::default())).details.unwrap().activities;
-    expect![[""]].assert_debug_eq(&activities);
+    expect![[r#"
+        Some(
+            [
+                Activity {
+                    instance: Some(
+                        i-3,
+                    ),
+                    started_at: 2026-11-01T00:00:00Z,
+                    ended_at: None,
+                    shrank: None,
+                    by_request: false,
+                },
+                Activity {
+                    instance: Some(
+                        i-4,
+                    ),
+                    started_at: 2026-11-01T00:00:00Z,
+                    ended_at: Some(
+                        2026-11-01T00:01:00Z,
+                    ),
+                    shrank: Some(
+                        (
+                            3,
+                            2,
+                        ),
+                    ),
+                    by_request: false,
+                },
+            ],
+        )
+    "#]]
+    .assert_debug_eq(&activities);
 }
 
 #[test]
@@ -374,7 +647,29 @@ fn a_relabelled_member_is_remembered_as_such() {
     region.calls();
     let after = role(look(&aws));
     expect!["Replica, then Member"].assert_eq(&format!("{before:?}, then {after:?}"));
-    expect![[""]].assert_eq(&region.actions());
+    expect![[r#"
+        DescribeAutoScalingGroups
+        DescribeInstances
+        DescribeScalingActivities
+    "#]]
+    .assert_eq(&region.actions());
+}
+
+#[test]
+fn tags_of_ours_that_somebody_took_off_are_not_remembered() {
+    let labelled = Mutex::new(true);
+    let region = Region::new(move |call| match call.action.as_str() {
+        "DescribeAutoScalingGroups" => ok(Web { members: &[("i-9", "InService")], ..TWO }.xml()),
+        "DescribeInstances" if by_id(call) => ok(instances(&[instance("i-9", SPOT, &[])])),
+        "DescribeInstances" => match std::mem::replace(&mut *labelled.lock().unwrap(), false) {
+            true => ok(instances(&[instance("i-9", SPOT, OURS)])),
+            false => ok(""),
+        },
+        _ => slow(call),
+    });
+    let aws = region.aws(Config::default());
+    let labelled = |group: Group| group.members[0].ours.is_some();
+    assert_eq!([labelled(look(&aws)), labelled(look(&aws))], [true, false]);
 }
 
 #[test]
@@ -401,9 +696,8 @@ fn targets_are_asked_about_only_during_a_swap() {
             _ => slow(call),
         })
     };
-    let health = |group: Group| -> Vec<Option<bool>> {
-        group.members.iter().map(|member| member.targets_healthy).collect()
-    };
+    let health =
+        |group: Group| -> Vec<Option<bool>> { group.members.iter().map(|member| member.targets_healthy).collect() };
     let idle = region(&[("spot-enabled", "true")]);
     assert_eq!(health(look(&idle.aws(Config::default()))), [None, None, None]);
     let busy = region(&[("spotward:swap", JOURNAL)]);
@@ -424,8 +718,16 @@ fn what_is_left_of_a_deleted_group_is_shown_unless_it_is_a_member_somewhere() {
     let left = region("");
     let aws = left.aws(Config::default());
     let group = one(run(aws.observe(&Scope::Enabled)));
-    expect![[""]].assert_eq(&format!("{} {:?} outside {:?}", group.name, group.status, group.replicas[0].id));
-    expect![[""]].assert_eq(&left.actions());
+    expect![[r#"web Some("deleted") outside i-9"#]]
+        .assert_eq(&format!("{} {:?} outside {:?}", group.name, group.status, group.replicas[0].id));
+    expect![[r#"
+        DescribeAutoScalingGroups
+        DescribeAutoScalingGroups
+        DescribeInstances
+        DescribeAutoScalingGroups
+        DescribeAutoScalingInstances
+    "#]]
+    .assert_eq(&left.actions());
     assert_eq!(look(&aws).replicas.len(), 1);
     let kept = region(
         "<AutoScalingInstances><member><InstanceId>i-9</InstanceId><AutoScalingGroupName>web</AutoScalingGroupName></member></AutoScalingInstances>",
@@ -479,9 +781,9 @@ fn facts_of_template(data: &'static str) -> String {
         "DescribeLaunchTemplateVersions" => ok(format!(
             "<launchTemplateVersionSet><item><versionNumber>3</versionNumber><launchTemplateData>{data}</launchTemplateData></item></launchTemplateVersionSet>"
         )),
-        "DescribePlacementGroups" => {
-            ok("<placementGroupSet><item><groupName>close</groupName><strategy>cluster</strategy></item></placementGroupSet>")
-        }
+        "DescribePlacementGroups" => ok(
+            "<placementGroupSet><item><groupName>close</groupName><strategy>cluster</strategy></item></placementGroupSet>",
+        ),
         _ => slow(call),
     });
     format!("{:#?}\n", look(&region.aws(Config::default())).details.unwrap().launch.unwrap())
@@ -506,7 +808,50 @@ fn everything_that_a_swap_depends_on_is_read_from_the_template() {
          <connectionTrackingSpecification><tcpEstablishedTimeout>432000</tcpEstablishedTimeout></connectionTrackingSpecification></item>\
          <item><deviceIndex>1</deviceIndex></item></networkInterfaceSet>",
     );
-    expect![[""]].assert_eq(&facts);
+    expect![[r#"
+        Ok(
+            LaunchFacts {
+                version: Some(
+                    3,
+                ),
+                instance_type: Some(
+                    c5n.18xlarge,
+                ),
+                image: Image {
+                    id: ami-1,
+                    available: true,
+                    architecture: "x86_64",
+                    virtualization: "hvm",
+                    boot_mode: None,
+                    tpm: false,
+                    ena: true,
+                    root_device: "ebs",
+                    usage_operation: "RunInstances",
+                    marketplace: false,
+                },
+                requests_spot: true,
+                instance_requirements: false,
+                tenancy: Some(
+                    "dedicated",
+                ),
+                termination_protection: true,
+                hibernation: true,
+                enclave: true,
+                cpu_options: true,
+                kernel: true,
+                maps_instance_store: true,
+                volumes: 2,
+                interfaces: 2,
+                ipv6: true,
+                efa: true,
+                conntrack: true,
+                placement_strategy: Some(
+                    "cluster",
+                ),
+            },
+        )
+    "#]]
+    .assert_eq(&facts);
 }
 
 #[test]
@@ -517,18 +862,26 @@ fn an_image_behind_a_parameter_is_resolved() {
 
 #[test]
 fn a_template_without_an_image_is_its_owners_business() {
-    expect![[""]].assert_eq(&facts_of_template("<instanceType>m5.large</instanceType>"));
+    expect![[r#"
+        Err(
+            "launch template lt-1 version $Latest names no image",
+        )
+    "#]]
+    .assert_eq(&facts_of_template("<instanceType>m5.large</instanceType>"));
 }
 
 #[test]
 fn a_missing_permission_is_not_a_property_of_the_template() {
     let region = Region::new(|call| match call.action.as_str() {
         "DescribeAutoScalingGroups" => ok(TWO.xml()),
-        "DescribeImages" => Answer::Error(403, "UnauthorizedOperation", "You are not authorized to perform this operation."),
+        "DescribeImages" => {
+            Answer::Error(403, "UnauthorizedOperation", "You are not authorized to perform this operation.")
+        }
         _ => slow(call),
     });
     let error = run(region.aws(Config::default()).observe(&Scope::group(&GroupName::new("web")))).unwrap_err();
-    expect![[""]].assert_eq(&error.to_string());
+    expect!["not permitted: DescribeImages: UnauthorizedOperation: You are not authorized to perform this operation."]
+        .assert_eq(&error.to_string());
 }
 
 #[test]
@@ -541,14 +894,17 @@ fn hooks_refreshes_and_schedules_are_facts_of_the_group() {
             </LifecycleHooks>"),
         "DescribeInstanceRefreshes" => ok("<InstanceRefreshes><member><Status>Successful</Status></member>\
             <member><Status>Baking</Status></member></InstanceRefreshes>"),
-        "DescribeScheduledActions" => ok("<ScheduledUpdateGroupActions><member><StartTime>2026-11-22T08:00:00Z</StartTime></member></ScheduledUpdateGroupActions>"),
+        "DescribeScheduledActions" => ok(
+            "<ScheduledUpdateGroupActions><member><StartTime>2026-11-22T08:00:00Z</StartTime></member></ScheduledUpdateGroupActions>",
+        ),
         _ => slow(call),
     });
     let details = look(&region.aws(Config::default())).details.unwrap();
-    expect![[""]].assert_eq(&format!(
-        "launch {:?}, termination {:?}, refresh {:?}, scheduled {:?}",
-        details.launch_hooks, details.termination_hooks, details.active_refresh, details.scheduled_actions
-    ));
+    expect![[r#"launch ["boot"], termination ["drain"], refresh Some("Baking"), scheduled [2026-11-22T08:00:00Z]"#]]
+        .assert_eq(&format!(
+            "launch {:?}, termination {:?}, refresh {:?}, scheduled {:?}",
+            details.launch_hooks, details.termination_hooks, details.active_refresh, details.scheduled_actions
+        ));
 }
 
 #[test]
@@ -561,7 +917,7 @@ fn groups_that_are_not_ours_to_swap_show_why() {
     let tags = &[("aws:cloudformation:stack-name", "s"), ("team", "web")];
     let region = region(Web { more, tags, ..TWO }, Vec::new());
     let group = look(&region.aws(Config::default()));
-    expect![[""]].assert_eq(&format!(
+    expect![[r#"MixedInstances Some("Delete in progress") {"Launch"} warm true Some("vcpu") protected true rebalance true operator Some("some.amazonaws.com") near Some("close") propagates {"team": "web"}"#]].assert_eq(&format!(
         "{:?} {:?} {:?} warm {} {:?} protected {} rebalance {} operator {:?} near {:?} propagates {:?}",
         group.source,
         group.status,

@@ -53,19 +53,155 @@ fn asks_for_full_pages() {
             *value = "now".to_owned();
         }
     }
-    expect![[""]].assert_eq(&picture(&calls));
+    expect![[r#"
+        ec2 DescribeInstanceTypes
+            MaxResults = 100
+        ec2 DescribeInstanceTypeOfferings
+            LocationType = availability-zone
+            MaxResults = 1000
+        api GetProducts
+            body = {"ServiceCode":"AmazonEC2","Filters":[{"Type":"TERM_MATCH","Field":"regionCode","Value":"us-east-1"},{"Type":"TERM_MATCH","Field":"operation","Value":"RunInstances:0010"},{"Type":"TERM_MATCH","Field":"tenancy","Value":"Shared"},{"Type":"TERM_MATCH","Field":"capacitystatus","Value":"Used"},{"Type":"TERM_MATCH","Field":"marketoption","Value":"OnDemand"}],"MaxResults":100}
+        ec2 DescribeSpotPriceHistory
+            StartTime = now
+            ProductDescription.1 = Red Hat Enterprise Linux
+            ProductDescription.2 = Red Hat Enterprise Linux (Amazon VPC)
+            MaxResults = 1000
+    "#]].assert_eq(&picture(&calls));
 }
 
 #[test]
 fn reads_every_fact_of_a_type() {
     let market = market(&Region::new(answer), Platform::Linux);
-    expect![[""]].assert_debug_eq(&market.specs.values().collect::<Vec<_>>());
+    expect![[r#"
+        [
+            InstanceSpec {
+                instance_type: gr6f.4xlarge,
+                current_generation: true,
+                spot: false,
+                on_demand: true,
+                bare_metal: false,
+                hypervisor: "nitro",
+                virtualization: [],
+                architectures: [],
+                cpu_manufacturer: "",
+                cpu_features: [],
+                boot_modes: [],
+                tpm: false,
+                root_devices: [],
+                vcpus: 0,
+                cores: 0,
+                valid_cores: [],
+                valid_threads_per_core: [],
+                memory_mib: 0,
+                disks: [
+                    Disk {
+                        count: 2,
+                        size_gb: 237,
+                        kind: "ssd",
+                    },
+                ],
+                nvme_disks: true,
+                encrypted_disks: true,
+                ebs_baseline_mbps: 0,
+                ebs_baseline_iops: 0,
+                ebs_attachments: 0,
+                ebs_attachments_shared: false,
+                ena_required: false,
+                network_baseline_mbps: 20000,
+                interfaces: 0,
+                network_cards: 0,
+                ipv4_per_interface: 0,
+                ipv6: false,
+                ipv6_per_interface: 0,
+                encryption_in_transit: false,
+                efa: false,
+                tcp_idle_timeout_seconds: Some(
+                    350,
+                ),
+                accelerators: [
+                    (
+                        "L4/0.5",
+                        1,
+                    ),
+                ],
+                accelerator_memory_mib: 11444,
+                burstable: false,
+                enclaves: false,
+                hibernation: false,
+                placement_strategies: [],
+            },
+            InstanceSpec {
+                instance_type: m5.large,
+                current_generation: true,
+                spot: true,
+                on_demand: true,
+                bare_metal: false,
+                hypervisor: "nitro",
+                virtualization: [
+                    "hvm",
+                ],
+                architectures: [
+                    "x86_64",
+                ],
+                cpu_manufacturer: "Intel",
+                cpu_features: [],
+                boot_modes: [
+                    "legacy-bios",
+                    "uefi",
+                ],
+                tpm: true,
+                root_devices: [
+                    "ebs",
+                ],
+                vcpus: 2,
+                cores: 1,
+                valid_cores: [
+                    1,
+                ],
+                valid_threads_per_core: [
+                    1,
+                    2,
+                ],
+                memory_mib: 8192,
+                disks: [],
+                nvme_disks: false,
+                encrypted_disks: false,
+                ebs_baseline_mbps: 650,
+                ebs_baseline_iops: 3600,
+                ebs_attachments: 27,
+                ebs_attachments_shared: true,
+                ena_required: true,
+                network_baseline_mbps: 750,
+                interfaces: 3,
+                network_cards: 1,
+                ipv4_per_interface: 10,
+                ipv6: true,
+                ipv6_per_interface: 10,
+                encryption_in_transit: false,
+                efa: false,
+                tcp_idle_timeout_seconds: None,
+                accelerators: [],
+                accelerator_memory_mib: 0,
+                burstable: false,
+                enclaves: false,
+                hibernation: true,
+                placement_strategies: [
+                    "partition",
+                    "cluster",
+                ],
+            },
+        ]
+    "#]]
+    .assert_debug_eq(&market.specs.values().collect::<Vec<_>>());
 }
 
 #[test]
 fn the_newest_price_holds_and_zero_is_no_price() {
     let market = market(&Region::new(answer), Platform::Linux);
-    expect![[""]].assert_eq(&format!("{:?} {:?} {:?}", market.on_demand, market.spot, market.offerings));
+    expect![
+        "{m5.large: $0.0960/h} {us-east-1a: {m5.large: $0.0360/h}} {us-east-1a: {m5.large}, us-east-1b: {m5.large}}"
+    ]
+    .assert_eq(&format!("{:?} {:?} {:?}", market.on_demand, market.spot, market.offerings));
 }
 
 #[test]
@@ -94,7 +230,11 @@ fn a_warm_market_costs_nothing_and_another_platform_only_its_prices() {
         let windows = aws.market(Platform::Windows).await.unwrap();
         assert!(windows.offers(&Zone::new("us-east-1b"), &InstanceType::new("m5.large")));
     });
-    expect![[""]].assert_eq(&region.actions());
+    expect![[r#"
+        GetProducts
+        DescribeSpotPriceHistory
+    "#]]
+    .assert_eq(&region.actions());
 }
 
 #[test]
@@ -108,6 +248,8 @@ fn prices_that_cannot_be_had_are_an_error_with_a_name() {
         _ => answer(call),
     });
     let error = |region: Region| run(region.aws(Config::default()).market(Platform::Suse)).unwrap_err().to_string();
-    expect![[""]].assert_eq(&error(empty));
-    expect![[""]].assert_eq(&error(denied));
+    expect!["refused: GetProducts: the price list has no on-demand price for SUSE Linux in us-east-1"]
+        .assert_eq(&error(empty));
+    expect!["not permitted: GetProducts: AccessDeniedException: not authorized to perform: pricing:GetProducts"]
+        .assert_eq(&error(denied));
 }

@@ -112,7 +112,9 @@ impl Region {
             ),
             Answer::Error(status, code, message) => (
                 status,
-                format!("<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"),
+                format!(
+                    "<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+                ),
             ),
         };
         HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body))
@@ -147,8 +149,11 @@ fn read(request: &HttpRequest) -> Call {
         let action = target.rsplit('.').next().unwrap_or_default().to_owned();
         return Call { service, action, params: vec![("body".to_owned(), body.to_owned())] };
     }
-    let mut params: Vec<(String, String)> =
-        body.split('&').filter_map(|pair| pair.split_once('=')).map(|(key, value)| (decode(key), decode(value))).collect();
+    let mut params: Vec<(String, String)> = body
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(key, value)| (decode(key), decode(value)))
+        .collect();
     let action = params.iter().find(|(key, _)| key == "Action").map(|(_, value)| value.clone()).unwrap_or_default();
     params.retain(|(key, _)| key != "Action" && key != "Version");
     Call { service, action, params }
