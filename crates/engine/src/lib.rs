@@ -10,6 +10,7 @@ pub mod snapshot;
 pub mod trigger;
 pub mod view;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use planner::action::Action;
@@ -92,6 +93,7 @@ pub async fn look(cloud: &impl Cloud, config: &Config, name: &GroupName) -> Resu
         Some(observation) => observation,
         None => return Ok(None),
     };
+    let mut explored: BTreeMap<InstanceId, bool> = BTreeMap::new();
     // Each turn satisfies one need; a victim that turns out to be protected makes way for the next.
     let limit = 4 + observation.group.members.len();
     for _ in 0..limit {
@@ -107,10 +109,23 @@ pub async fn look(cloud: &impl Cloud, config: &Config, name: &GroupName) -> Resu
                 Some(observation) => observation,
                 None => return Ok(None),
             };
+            remember(&mut explored, &mut observation);
         }
     }
     let plan = plan(&observation, market.as_deref(), config);
     Ok(Some(Look { observation, plan }))
+}
+
+/// A look shows the termination protection of one member; what earlier looks of the same pass showed still holds, else
+/// two protected members would send us to and fro.
+fn remember(explored: &mut BTreeMap<InstanceId, bool>, observation: &mut Observation) {
+    for member in &mut observation.group.members {
+        let Some(ec2) = &mut member.ec2 else { continue };
+        match ec2.termination_protected {
+            Some(protected) => drop(explored.insert(member.id.clone(), protected)),
+            None => ec2.termination_protected = explored.get(&member.id).copied(),
+        }
+    }
 }
 
 /// One pass over one group: at most one action.

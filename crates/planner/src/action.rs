@@ -158,7 +158,8 @@ pub struct Launch {
 }
 
 impl Action {
-    /// Whether it needs a fresh look: it cannot be taken back.
+    /// Whether it needs a fresh look: it cannot be taken back, or it writes over a number that its owner may be
+    /// changing (a MaxSize below what is wanted by now would let the group remove members).
     pub fn is_irreversible(&self) -> bool {
         match self {
             Self::Attach { .. }
@@ -167,10 +168,11 @@ impl Action {
             | Self::Discard { .. }
             | Self::EndDoomed { .. }
             | Self::Compensate { .. }
+            | Self::Prepare { raise_max: Some(_), .. }
             | Self::Restore { max: Some(_), .. } => true,
             Self::Launch(_)
             | Self::Arm { .. }
-            | Self::Prepare { .. }
+            | Self::Prepare { raise_max: None, .. }
             | Self::Doom { .. }
             | Self::Pardon { .. }
             | Self::Restore { max: None, .. }
