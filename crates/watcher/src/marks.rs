@@ -3,7 +3,6 @@
 //! Files in one directory of a tmpfs, each written whole by rename. A missing or full directory costs duplicates, never a notice.
 
 use crate::log;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,8 @@ use std::path::{Path, PathBuf};
 /// The marks, on disk and in memory.
 pub struct Marks {
     directory: PathBuf,
-    held: BTreeMap<String, String>,
+    /// Name and content, in the order of names, which begin with a time.
+    held: Vec<(String, String)>,
     is_disk_bad: bool,
 }
 
@@ -21,14 +21,15 @@ const MARKS_MAX: usize = 64;
 impl Marks {
     /// Reads the marks that an earlier run of this boot left.
     pub fn open(directory: &Path) -> Self {
-        let mut held = BTreeMap::new();
+        let mut held = Vec::new();
         let trouble = fs::create_dir_all(directory).err().map(|error| error.to_string());
         for entry in fs::read_dir(directory).into_iter().flatten().flatten().take(MARKS_MAX) {
             let name = entry.file_name().to_string_lossy().into_owned();
             if let Some(name) = name.strip_suffix(".mark") {
-                held.insert(name.to_owned(), fs::read_to_string(entry.path()).unwrap_or_default());
+                held.push((name.to_owned(), fs::read_to_string(entry.path()).unwrap_or_default()));
             }
         }
+        held.sort();
         let mut marks = Self { directory: directory.to_owned(), held, is_disk_bad: false };
         if let Some(trouble) = trouble {
             marks.complain(&trouble);
@@ -38,21 +39,24 @@ impl Marks {
 
     /// The content of a mark, if it was set.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.held.get(name).map(String::as_str)
+        self.place(name).ok().map(|place| self.held[place].1.as_str())
     }
 
     /// All marks.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.held.keys().map(String::as_str)
+        self.held.iter().map(|(name, _)| name.as_str())
     }
 
     /// Sets a mark. Names are ours: letters, digits, `.` and `-`.
     pub fn set(&mut self, name: &str, content: &str) {
-        let is_full = self.held.len() >= MARKS_MAX && !self.held.contains_key(name);
-        if is_full && let Some((oldest, _)) = self.held.pop_first() {
+        match self.place(name) {
+            Ok(place) => content.clone_into(&mut self.held[place].1),
+            Err(place) => self.held.insert(place, (name.to_owned(), content.to_owned())),
+        }
+        if self.held.len() > MARKS_MAX {
+            let (oldest, _) = self.held.remove(0);
             let _ = fs::remove_file(self.directory.join(format!("{oldest}.mark")));
         }
-        self.held.insert(name.to_owned(), content.to_owned());
         self.write(&format!("{name}.mark"), content);
     }
 
@@ -68,6 +72,10 @@ impl Marks {
     /// True if somebody has put a file there.
     pub fn exists(&self, name: &str) -> bool {
         self.directory.join(name).exists()
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.held.binary_search_by(|(known, _)| known.as_str().cmp(name))
     }
 
     fn complain(&mut self, trouble: &str) {
