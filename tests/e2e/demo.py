@@ -80,10 +80,11 @@ def main():
     screen = Screen()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="spotward-demo-"))
     running = []
-    good = False
+    good = stopped = False
     try:
         good = play(screen, directory, running, arguments.keep)
     except Stopped:
+        stopped = True
         screen.plain("\nStopped.")
     except servers.ServerFailed as failure:
         screen.plain(f"\n{failure}")
@@ -92,11 +93,12 @@ def main():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for process in reversed(running):
             process.stop()
-        if good:
+        if good or stopped:
             shutil.rmtree(directory, ignore_errors=True)
         else:
             screen.plain(f"Logs are kept in {directory}")
-    return 0 if good else 1
+    # A shell's own status for Ctrl-C.
+    return 0 if good else 130 if stopped else 1
 
 
 class Deployment:

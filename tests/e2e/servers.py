@@ -181,8 +181,9 @@ class Control:
     def settings(self, **settings):
         self._wish("settings", **settings)
 
-    def pool(self, instance_type, zone, capacity=None, usd=None):
-        pool = {"instance_type": instance_type, "zone": zone, "capacity": capacity, "usd": usd}
+    def pool(self, instance_type, zone, capacity=None, usd=None, error=None):
+        """A capacity pool: how many instances it has left, its spot price, the error code with which its launches fail."""
+        pool = {"instance_type": instance_type, "zone": zone, "capacity": capacity, "usd": usd, "error": error}
         self._wish("pools", pools=[pool])
 
     def interrupt(self, instance_id, in_seconds=0.0):

@@ -541,6 +541,12 @@ def test_a_fleet_without_capacity_answers_with_errors_and_no_instance(cloud):
     assert cloud.alive() == []
 
 
+def test_a_pool_fails_with_the_error_that_a_test_wants(cloud):
+    cloud.control.pool("m5.large", cloud.zones[0], error="MaxSpotInstanceCountExceeded")
+    made = cloud.fleet(cloud.template(), overrides_for(cloud, "m5.large"))
+    assert made["Instances"] == [] and made["Errors"][0]["ErrorCode"] == "MaxSpotInstanceCountExceeded"
+
+
 def test_a_fleet_is_filled_in_part(cloud):
     cloud.control.pool("m5.large", cloud.zones[0], capacity=2)
     made = cloud.fleet(cloud.template(), overrides_for(cloud, "m5.large"), total=3)
@@ -662,6 +668,14 @@ def test_instances_are_filtered_by_lifecycle_state_and_tag(cloud):
     refused(cloud.ec2.describe_instances, "InvalidParameterCombination", InstanceIds=[spot], MaxResults=5)
     refused(cloud.ec2.describe_instances, "InvalidParameterValue", MaxResults=1001)
     refused(cloud.ec2.describe_instances, "InvalidInstanceID.NotFound", InstanceIds=["i-0123456789abcdef0"])
+
+
+def test_filters_find_a_new_instance_late_when_asked_for(cloud):
+    cloud.control.settings(lag_seconds=1.0)
+    (instance,) = cloud.run()
+    assert cloud.alive() == []
+    assert cloud.instance(instance)["State"]["Name"] == "running"
+    wait_until(lambda: len(cloud.alive()) == 1)
 
 
 def test_a_protected_instance_is_not_terminated(cloud):

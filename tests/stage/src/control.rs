@@ -73,7 +73,8 @@ async fn act(stage: &Stage, method: &Method, path: &str, query: &Params, body: &
             let world = stage.world(&wish.place());
             let mut world = world.lock().await;
             for pool in wish.inner.pools {
-                world.pools.insert((pool.instance_type, pool.zone), Pool { capacity: pool.capacity, usd: pool.usd });
+                let PoolWish { instance_type, zone, capacity, usd, error } = pool;
+                world.pools.insert((instance_type, zone), Pool { capacity, usd, error });
             }
             Ok(json!({}))
         }
@@ -149,6 +150,7 @@ struct PoolWish {
     zone: String,
     capacity: Option<i64>,
     usd: Option<f64>,
+    error: Option<String>,
 }
 
 #[derive(Deserialize)]

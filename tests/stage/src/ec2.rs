@@ -333,6 +333,11 @@ pub fn is_booting(world: &World, id: &str) -> bool {
     world.instances.get(id).is_some_and(|state| now() < state.launched + world.settings.boot_seconds)
 }
 
+/// Whether filters do not find an instance yet: they are eventually consistent on AWS.
+fn is_lagging(world: &World, id: &str) -> bool {
+    world.instances.get(id).is_some_and(|state| now() < state.launched + world.settings.lag_seconds)
+}
+
 /// These look at what the stage knows better than moto, so the stage applies them.
 const OUR_FILTERS: [&str; 3] = ["instance-lifecycle", "instance-state-name", "spot-instance-request-id"];
 
@@ -406,7 +411,8 @@ async fn describe_instances(stage: &Stage, world: &World, call: &Call) -> Result
                     correct_instance(stage, world, instance);
                 }
                 instances.children.retain(|instance| {
-                    ours.iter().all(|(name, values)| any_matches(values, our_value(instance, name)))
+                    let is_hidden = ids.is_empty() && is_lagging(world, instance.text_at(&["instanceId"]));
+                    !is_hidden && ours.iter().all(|(name, values)| any_matches(values, our_value(instance, name)))
                 });
             }
         }

@@ -24,7 +24,7 @@ struct Candidate {
 
 /// Why a pool was passed over.
 struct PoolError {
-    code: &'static str,
+    code: String,
     message: String,
 }
 
@@ -234,23 +234,27 @@ fn refusal_of_pool(
     let Candidate { instance_type, zone, .. } = candidate;
     if !stage.market.types.contains_key(instance_type) {
         let message = format!("The instance type '{instance_type}' does not exist");
-        return Some(PoolError { code: "InvalidParameterValue", message });
+        return Some(PoolError { code: "InvalidParameterValue".to_owned(), message });
     }
     if !stage.market.is_offered(region, instance_type, zone) {
         let message = format!(
             "Your requested instance type ({instance_type}) is not supported in your requested Availability Zone ({zone})."
         );
-        return Some(PoolError { code: "InvalidFleetConfiguration", message });
+        return Some(PoolError { code: "InvalidFleetConfiguration".to_owned(), message });
     }
     if !architecture_fits(stage, candidate) {
         let message =
             format!("The architecture of the specified AMI is not supported by instance type '{instance_type}'.");
-        return Some(PoolError { code: "InvalidParameterValue", message });
+        return Some(PoolError { code: "InvalidParameterValue".to_owned(), message });
+    }
+    let pool = world.pools.get(&(instance_type.clone(), zone.clone()));
+    if let Some(code) = pool.and_then(|pool| pool.error.clone()) {
+        return Some(PoolError { message: format!("{code}, as the test wished"), code });
     }
     if is_spot && candidate.usd.is_none() {
         let message =
             format!("There is no Spot capacity available that matches your request for {instance_type} in {zone}.");
-        return Some(PoolError { code: "UnfulfillableCapacity", message });
+        return Some(PoolError { code: "UnfulfillableCapacity".to_owned(), message });
     }
     let max_price = candidate.asked.get("MaxPrice").and_then(|text| text.parse::<f64>().ok());
     if let (true, Some(max), Some(usd)) = (is_spot, max_price, candidate.usd)
@@ -259,9 +263,8 @@ fn refusal_of_pool(
         let message = format!(
             "Your Spot request price of {max} is lower than the minimum required Spot request fulfillment price of {usd}."
         );
-        return Some(PoolError { code: "SpotMaxPriceTooLow", message });
+        return Some(PoolError { code: "SpotMaxPriceTooLow".to_owned(), message });
     }
-    let pool = world.pools.get(&(instance_type.clone(), zone.clone()));
     if pool.is_some_and(|pool| pool.capacity == Some(0)) {
         return Some(no_capacity(candidate));
     }
@@ -281,7 +284,7 @@ fn no_capacity(candidate: &Candidate) -> PoolError {
     let message = format!(
         "We currently do not have sufficient {instance_type} capacity in the Availability Zone you requested ({zone})."
     );
-    PoolError { code: "InsufficientInstanceCapacity", message }
+    PoolError { code: "InsufficientInstanceCapacity".to_owned(), message }
 }
 
 fn request_tags(call: &Call) -> Vec<(String, String)> {
@@ -313,7 +316,7 @@ fn error_xml(candidate: &Candidate, error: &PoolError, is_spot: bool) -> Element
     Element::new("item")
         .with(echo(candidate))
         .field("lifecycle", lifecycle(is_spot))
-        .field("errorCode", error.code)
+        .field("errorCode", &error.code)
         .field("errorMessage", &error.message)
 }
 

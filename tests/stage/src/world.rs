@@ -31,6 +31,8 @@ pub struct Settings {
     pub repair_seconds: f64,
     /// From registration with a target group to `healthy`.
     pub healthy_seconds: f64,
+    /// How long after its launch an instance is still missing from filtered lists; by its id it is found at once.
+    pub lag_seconds: f64,
     /// AWS does not document what a second terminate-with-decrement of a terminating member does:
     /// refuse it (false, the benign answer) or lower desired again (true).
     pub second_decrement_counts: bool,
@@ -139,6 +141,8 @@ pub struct Pool {
     pub capacity: Option<i64>,
     /// A fixed spot price in place of the one from the data.
     pub usd: Option<f64>,
+    /// An error code with which every launch from this pool fails, such as `MaxSpotInstanceCountExceeded`.
+    pub error: Option<String>,
 }
 
 #[derive(Clone, Debug)]
