@@ -6,6 +6,8 @@ CARGO ?= cargo
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 STAGE_BINARY := $(CARGO_TARGET_DIR)/debug/stage
+# The binaries of the product are where the same cargo puts them.
+export SPOTWARD_BIN_DIR ?= $(CARGO_TARGET_DIR)/release
 
 .PHONY: venvs stage stage-test e2e demo
 
@@ -32,5 +34,5 @@ stage-test: stage venvs ## Test the stage itself, with boto3 as witness
 e2e: stage venvs ## Run the real binaries on the stage (they must have been built)
 	STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python -m pytest --quiet tests/e2e
 
-demo: stage venvs ## See one region being converted, from sam deploy to the last swap
-	STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python tests/e2e/demo.py
+demo: build stage venvs ## See one region being converted, from sam deploy to the last swap (KEEP=1: leave it running)
+	@STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python tests/e2e/demo.py $(if $(KEEP),--keep)

@@ -27,8 +27,7 @@ AGENT = "aws-sdk-rust"
 
 def binary(name):
     """A release binary, as built by `make build`."""
-    directory = pathlib.Path(os.environ.get("SPOTWARD_BIN_DIR", ROOT / "target" / "release"))
-    path = directory / name
+    path = ROOT / os.environ.get("SPOTWARD_BIN_DIR", "target/release") / name
     if not path.exists():
         raise ServerFailed(f"{path} is missing: run `make build` first")
     return str(path)
