@@ -1,1 +1,71 @@
-fn main() {}
+//! `spotward`: see what would be done, do it from a shell, and say so in words that people understand.
+//!
+//! Nothing is decided here. What to do comes from the planner through the engine, exactly as in the function.
+
+mod args;
+mod calls;
+mod cloud;
+mod failure;
+mod fix;
+mod money;
+mod output;
+mod plan;
+mod run;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use engine::settings;
+
+use args::{Cli, Command, Deployment};
+use failure::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no mistakes. clap would end with 2, which means "would act" here.
+            let exit = if error.use_stderr() { Exit::User } else { Exit::Nothing };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    match execute(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.print();
+            failure.exit.into()
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<Exit, Failure> {
+    if cli.deployment.verbose {
+        trace();
+    }
+    let config = configuration(&cli.deployment)?;
+    // One thread: the waiting is for the network.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::user(format!("no runtime: {error}"), "the system refuses timers or sockets"))?;
+    match cli.command {
+        Command::Plan(args) => runtime.block_on(plan::plan(args, &config)),
+        Command::Run(args) => runtime.block_on(run::run(args, &config)),
+    }
+}
+
+fn configuration(deployment: &Deployment) -> Result<planner::policy::Config, Failure> {
+    settings::enable_tag(&deployment.enable_tag)
+        .and_then(|(key, value)| settings::config(&deployment.stack, key, value, &deployment.defaults))
+        .map_err(|error| Failure::user(error, "see --stack, --enable-tag and --defaults in `spotward --help`"))
+}
+
+/// Diagnostics to stderr, so that stdout stays clean; `RUST_LOG` chooses them as everywhere.
+fn trace() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,engine=debug,aws=debug,aws_config=debug,aws_smithy_runtime=debug"));
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+}

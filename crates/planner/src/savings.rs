@@ -50,7 +50,7 @@ impl Add for Saving {
 pub struct Savings {
     /// What its instances cost now, ours outside the group included.
     pub cost_now: u64,
-    /// What its serving members would cost if all of them were on-demand: each spot member as the type that the group
+    /// What its serving members, but for a replica whose swap is not over, would cost if all were on-demand: each spot member as the type that the group
     /// launches by itself, or as its own type if the template names none.
     pub cost_on_demand: u64,
     /// What those serving members cost now.
@@ -85,9 +85,8 @@ pub fn savings(observation: &Observation, plan: &Plan, market: &Market, config: 
         savings.left = saving.unwrap_or_default();
         savings.swaps_left = u32::from(saving.is_some());
     }
-    // A group that cannot be understood, or that is not enabled, is judged by the defaults.
-    let policy = Policy::of(group, config).or_else(|_| Policy::defaults(config));
-    let (Some(launch), Ok(policy)) = (launch, policy) else { return savings };
+    // What an owner means whose settings cannot be understood is not guessed.
+    let (Some(launch), Ok(policy)) = (launch, Policy::of(group, config)) else { return savings };
 
     let desired = group.journal().and_then(Result::ok).map_or(group.desired, |journal| journal.desired);
     let floor = policy.min_on_demand.of(desired);
@@ -138,7 +137,7 @@ fn costs(group: &Group, launch: Option<&LaunchFacts>, market: &Market) -> Saving
             PurchaseOption::OnDemand => &member.instance_type,
             PurchaseOption::Spot => own_type.unwrap_or(&member.instance_type),
         };
-        if let Some(on_demand) = market.on_demand.get(stands_for).filter(|_| member.serves()) {
+        if let Some(on_demand) = market.on_demand.get(stands_for).filter(|_| member.serves() && !member.is_replica()) {
             savings.cost_serving += price.0;
             savings.cost_on_demand += on_demand.0;
         }
