@@ -16,4 +16,5 @@ pub mod policy;
 pub mod preflight;
 pub mod reason;
 pub mod savings;
+pub mod stats;
 pub mod swap;
