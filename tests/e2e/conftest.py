@@ -35,6 +35,7 @@ def cloud(stage):
     yield made
     # A test that failed half-way must not leave a call hanging for the next.
     made.control.clear_rules()
+    made.control.release()
 
 
 @pytest.fixture(scope="session")

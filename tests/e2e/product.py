@@ -70,7 +70,7 @@ def settle(cloud, *groups, seconds=180, **settings):
 
 @contextlib.contextmanager
 def running(cloud, *groups, **settings):
-    """The CLI at work, killed with SIGKILL at the end if it still lives."""
+    """The CLI at work, killed with SIGKILL at the end if it still lives; then no call of its is in the air any more."""
     process = start(cloud, "run", *groups, "--until-settled", "--pause", PAUSE_SECONDS, **settings)
     try:
         yield process
@@ -78,6 +78,7 @@ def running(cloud, *groups, **settings):
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
         process.communicate()
+        cloud.control.wait_gone()
 
 
 # ---- the function ----------------------------------------------------------------------------------------------------------

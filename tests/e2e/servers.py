@@ -208,10 +208,19 @@ class Control:
 
     def wait_held(self, seconds=30.0):
         """Waits until a call is held in the air; its numbers."""
-        return self._ask("GET", "held", seconds=seconds)
+        return self._ask("GET", "held", seconds=seconds, account=self.account)
 
     def release(self):
-        self._ask("POST", "release")
+        """Lets the held calls go on."""
+        self._ask("POST", "release", account=self.account)
+
+    def wait_gone(self, seconds=10.0):
+        """Waits until the stage has seen that the callers of all held calls are gone."""
+        deadline = time.monotonic() + seconds
+        while self.wait_held(seconds=0):
+            if time.monotonic() > deadline:
+                raise AssertionError("a call is still held")
+            time.sleep(0.02)
 
     def reset(self):
         self._ask("POST", "reset", account=self.account)

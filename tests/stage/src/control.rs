@@ -45,10 +45,10 @@ async fn act(stage: &Stage, method: &Method, path: &str, query: &Params, body: &
         }
         ("GET", "/_stage/held") => {
             let seconds = query.get("seconds").and_then(|text| text.parse().ok()).unwrap_or(0.0);
-            Ok(json!(stage.rules.wait_held(Duration::from_secs_f64(seconds)).await))
+            Ok(json!(stage.rules.wait_held(query.get("account"), Duration::from_secs_f64(seconds)).await))
         }
         ("POST", "/_stage/release") => {
-            stage.rules.release();
+            stage.rules.release(query.get("account"));
             Ok(json!({}))
         }
         ("POST", "/_stage/reset") => {

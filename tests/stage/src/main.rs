@@ -224,7 +224,7 @@ async fn respond(stage: Arc<Stage>, request: Request<Incoming>) -> Result<Respon
         Some(Effect::Error { status, code, message }) => Some(Refusal::new(*status, code, message)),
         Some(Effect::Drop) => return Err(BrokenOff),
         Some(Effect::Hold) => {
-            stage.rules.hold(number).await;
+            stage.rules.hold(number, &call.account).await;
             None
         }
         Some(Effect::Stall { seconds }) => {
@@ -238,11 +238,12 @@ async fn respond(stage: Arc<Stage>, request: Request<Incoming>) -> Result<Respon
         return Ok(response(refusal.answer(&call.service, call.json.is_some())));
     }
     // In a task of its own: once begun, a call is carried out whether its caller lives or not.
+    let account = call.account.clone();
     let worker = tokio::spawn(carry_out(Arc::clone(&stage), call, number));
     let answer = worker.await.map_err(|_| BrokenOff)?;
     match effect {
         Some(Effect::LoseReply) => return Err(BrokenOff),
-        Some(Effect::HoldReply) => stage.rules.hold(number).await,
+        Some(Effect::HoldReply) => stage.rules.hold(number, &account).await,
         _ => {}
     }
     Ok(response(answer))

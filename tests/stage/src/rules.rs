@@ -1,6 +1,6 @@
 //! Faults on command: throttles, lost replies, stalls, and calls held in the air so that a test can kill its caller.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -79,9 +79,16 @@ impl Rule {
 #[derive(Default)]
 pub struct Rules {
     rules: Mutex<Vec<Rule>>,
-    held: Mutex<Vec<u64>>,
-    pub changed: Notify,
-    pub released: Notify,
+    held: Mutex<Vec<Held>>,
+    changed: Notify,
+}
+
+/// One call in the air.
+#[derive(Clone)]
+struct Held {
+    number: u64,
+    account: String,
+    released: Arc<Notify>,
 }
 
 impl Rules {
@@ -109,33 +116,40 @@ impl Rules {
         lock(&self.rules).clone()
     }
 
-    /// Drops the rules of one account, or all.
+    /// Drops the rules of one account, or all. Calls in the air stay there: one whose caller was just killed must not
+    /// be let go before its connection is seen to be gone.
     pub fn clear(&self, account: Option<&str>) {
         lock(&self.rules).retain(|rule| account.is_some() && rule.account.as_deref() != account);
-        self.release();
     }
 
-    pub fn release(&self) {
-        self.released.notify_waiters();
+    /// Lets the held calls of one account go on, or all.
+    pub fn release(&self, account: Option<&str>) {
+        for held in lock(&self.held).iter().filter(|held| account.is_none_or(|account| held.account == account)) {
+            held.released.notify_one();
+        }
     }
 
     /// Keeps a call waiting until it is released, or for ever if its caller dies first (then this future is dropped).
-    pub async fn hold(&self, number: u64) {
-        let released = self.released.notified();
-        let _entry = Held::enter(self, number);
-        released.await;
+    pub async fn hold(&self, number: u64, account: &str) {
+        let released = Arc::new(Notify::new());
+        lock(&self.held).push(Held { number, account: account.to_owned(), released: Arc::clone(&released) });
+        self.changed.notify_waiters();
+        let _entry = Entry { rules: self, number };
+        released.notified().await;
     }
 
-    pub fn held(&self) -> Vec<u64> {
-        lock(&self.held).clone()
+    /// The numbers of the calls of one account, or all, that are held now.
+    pub fn held(&self, account: Option<&str>) -> Vec<u64> {
+        let of_account = |held: &&Held| account.is_none_or(|account| held.account == account);
+        lock(&self.held).iter().filter(of_account).map(|held| held.number).collect()
     }
 
     /// Waits until some call is held.
-    pub async fn wait_held(&self, timeout: Duration) -> Vec<u64> {
+    pub async fn wait_held(&self, account: Option<&str>, timeout: Duration) -> Vec<u64> {
         let deadline = tokio::time::Instant::now() + timeout;
         loop {
             let changed = self.changed.notified();
-            let held = self.held();
+            let held = self.held(account);
             if !held.is_empty() || tokio::time::timeout_at(deadline, changed).await.is_err() {
                 return held;
             }
@@ -143,23 +157,15 @@ impl Rules {
     }
 }
 
-/// An entry in the list of held calls that goes away with the call.
-struct Held<'a> {
+/// Takes a call out of the list of held ones when it goes on, or when its caller has gone.
+struct Entry<'a> {
     rules: &'a Rules,
     number: u64,
 }
 
-impl Held<'_> {
-    fn enter(rules: &Rules, number: u64) -> Held<'_> {
-        lock(&rules.held).push(number);
-        rules.changed.notify_waiters();
-        Held { rules, number }
-    }
-}
-
-impl Drop for Held<'_> {
+impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        lock(&self.rules.held).retain(|held| *held != self.number);
+        lock(&self.rules.held).retain(|held| held.number != self.number);
         self.rules.changed.notify_waiters();
     }
 }
