@@ -149,6 +149,7 @@ fn left_alone(member: &Member, reason: &Reason) -> Fate {
         | Reason::Reserved
         | Reason::ForeignSubnet
         | Reason::OtherVersion { .. }
+        | Reason::NotMarkable
         | Reason::NoPool(_) => fate("stays", Tone::Mind, text),
     }
 }
