@@ -98,6 +98,12 @@ pub struct Book {
     pub surplus: u32,
     /// A decrement of ours hit a foreign change; it has to be given back.
     pub raced: bool,
+    /// Two workers at once left a setting changed.
+    pub drifted: bool,
+    /// Desired as the last look showed it.
+    pub seen_desired: u32,
+    /// Foreign changes since then cancel each other out: nobody can see that there were any.
+    pub hidden: bool,
     /// The owner's tools deleted our journal: what it accounted for may stay.
     pub journal_deleted: bool,
     ever_enabled: bool,
@@ -109,14 +115,19 @@ impl Book {
         self.tags.get("spot-enabled").map(String::as_str) == Some("true")
     }
 
+    /// What the owner wants, within his own limits.
+    pub fn wanted(&self) -> u32 {
+        self.desired.max(self.min).min(self.max)
+    }
+
     /// Members that the owner wants on-demand.
     pub fn floor(&self) -> u32 {
         let text = self.tags.get("spotward:min-on-demand").map_or("0", String::as_str);
         let number = match text.strip_suffix('%') {
-            Some(percent) => (self.desired * percent.parse::<u32>().unwrap_or(0)).div_ceil(100),
+            Some(percent) => (self.wanted() * percent.parse::<u32>().unwrap_or(0)).div_ceil(100),
             None => text.parse().unwrap_or(0),
         };
-        self.desired.min(number)
+        self.wanted().min(number)
     }
 
     /// The tags changed.
@@ -176,6 +187,8 @@ pub struct Done<'a> {
     /// The subject, as it was.
     pub subject_before: Option<&'a Ec2>,
     pub protected: bool,
+    /// Another worker is at it at the same time.
+    pub two_workers: bool,
 }
 
 /// Watches the region.
@@ -188,6 +201,10 @@ pub struct Oracle {
     pub races: u64,
     /// Edits of MaxSize by the owner that a write of ours undid.
     pub overwritten: u64,
+    /// Foreign changes of desired that cancelled each other out between two looks.
+    pub hidden: u64,
+    /// Effects of one worker after the other had dropped the journal.
+    pub drifts: u64,
     /// Calls that the role is not allowed to make.
     pub denied: u64,
     /// Relative foreign changes during a swap that left one instance too many.
@@ -212,6 +229,9 @@ impl Oracle {
                 tags: group.tags.clone(),
                 surplus: 0,
                 raced: false,
+                drifted: false,
+                seen_desired: group.desired,
+                hidden: false,
                 journal_deleted: false,
                 ever_enabled: false,
             };
@@ -261,6 +281,15 @@ impl Oracle {
         match done.api {
             // Attaching a member again changes nothing.
             Api::AttachInstances if after.desired > done.before.desired => {
+                let expected =
+                    done.before.journal.as_deref().and_then(|journal| field(journal, "d")?.parse::<u32>().ok());
+                if expected.is_some_and(|expected| expected != done.before.desired)
+                    && self.raced(region, done)
+                    && let Some(book) = self.books.get_mut(done.group)
+                {
+                    // Somebody changed desired right before: our +1 can no longer be told from his number, and stays.
+                    book.surplus = book.surplus.max(after.desired.saturating_sub(book.desired));
+                }
                 self.one_swap(region, done);
                 self.journal_first(region, done, |journal| {
                     done.subject.is_some_and(|id| field(journal, "in") == Some(id.as_str()))
@@ -272,25 +301,55 @@ impl Oracle {
                 let expected = format!("{}>{}", done.before.max, after.max);
                 self.journal_first(region, done, |journal| field(journal, "max") == Some(expected.as_str()));
             }
-            Api::DeleteGroupTags => self.closed(region, done.group),
+            // The owner raised MaxSize himself, to the very number that we are about to call ours.
+            Api::CreateOrUpdateTags => {
+                let max = after.journal.as_deref().and_then(raised_max);
+                if let Some((original, raised)) = max
+                    && raised == book.max
+                    && original != book.max
+                    && done.before.journal != after.journal
+                    && self.raced(region, done)
+                {
+                    self.overwritten += 1;
+                    if let Some(book) = self.books.get_mut(done.group) {
+                        book.max = original;
+                        book.desired = book.desired.min(original);
+                    }
+                }
+            }
+            Api::DeleteGroupTags => self.kept_by_protection(region, done),
             _ => {}
         }
+        self.closed(region, done.group);
     }
 
     fn capacity(&mut self, region: &Region, done: &Done<'_>, book: &Book, after: &Facts) {
         let before = done.before;
+        if after.desired < before.desired && after.desired < book.wanted() && book.hidden {
+            // Somebody changed desired and changed it back between two looks, and meant our +1 as his own. There is no
+            // trace of it on AWS: counted, and said aloud in docs/safety.md.
+            self.hidden += 1;
+            if let Some(book) = self.books.get_mut(done.group) {
+                book.desired = after.desired;
+                book.hidden = false;
+            }
+            return;
+        }
         if after.serving < before.serving
-            && after.serving < book.desired.min(before.serving)
+            && after.serving < book.wanted().min(before.serving)
             && !self.raced(region, done)
         {
             self.object(region, Promise::Capacity, || {
                 format!(
                     "{:?}: {} serve after it, {} before, {} wanted",
-                    done.api, after.serving, before.serving, book.desired
+                    done.api,
+                    after.serving,
+                    before.serving,
+                    book.wanted()
                 )
             });
         }
-        if after.desired < before.desired && after.desired < book.desired {
+        if after.desired < before.desired && after.desired < book.wanted() {
             if self.raced(region, done) {
                 if let Some(book) = self.books.get_mut(done.group) {
                     book.raced = true;
@@ -299,22 +358,28 @@ impl Oracle {
                 self.object(region, Promise::Desired, || {
                     format!(
                         "{:?}: desired {} -> {}, the owner wants {}",
-                        done.api, before.desired, after.desired, book.desired
+                        done.api,
+                        before.desired,
+                        after.desired,
+                        book.wanted()
                     )
                 });
             }
         }
-        if after.desired > before.desired && after.desired > book.desired + 1 + book.surplus {
+        if after.desired > before.desired && after.desired > book.wanted() + 1 + book.surplus {
             if self.raced(region, done) {
                 // Too many, never too few: it stays until somebody changes the number.
                 if let Some(book) = self.books.get_mut(done.group) {
-                    book.surplus = after.desired - book.desired;
+                    book.surplus = after.desired - book.wanted();
                 }
             } else {
                 self.object(region, Promise::Desired, || {
                     format!(
                         "{:?}: desired {} -> {}, the owner wants {}",
-                        done.api, before.desired, after.desired, book.desired
+                        done.api,
+                        before.desired,
+                        after.desired,
+                        book.wanted()
                     )
                 });
             }
@@ -332,16 +397,19 @@ impl Oracle {
 
     fn settings(&mut self, region: &Region, done: &Done<'_>, book: &Book, after: &Facts) {
         let before = done.before;
-        let strange = after.max != before.max && after.max != book.max && after.max != book.max + 1;
+        let raised = after.journal.as_deref().and_then(raised_max);
+        let ours = after.max == book.max || raised == Some((book.max, after.max));
+        let strange = after.max != before.max && !ours;
         if strange {
             if self.raced(region, done) {
                 // The owner's edit landed between our look and our write, and is lost: AWS has no compare-and-swap.
                 // Counted, and said aloud in docs/safety.md.
                 self.overwritten += 1;
                 if let Some(book) = self.books.get_mut(done.group) {
-                    // Raised by one: what will be restored is one less.
-                    book.max = if after.max > before.max { after.max - 1 } else { after.max };
-                    book.desired = book.desired.min(book.max);
+                    // A raise that went ahead will be restored to what the journal calls the original.
+                    let (original, raised) = before.journal.as_deref().and_then(raised_max).unwrap_or((after.max, 0));
+                    book.max = if after.max == raised { original } else { after.max };
+                    book.desired = book.wanted().min(book.max);
                 }
             } else {
                 self.object(region, Promise::Settings, || {
@@ -395,7 +463,17 @@ impl Oracle {
 
     fn journal_first(&mut self, region: &Region, done: &Done<'_>, accounts: impl Fn(&str) -> bool) {
         let written = done.before.journal.as_deref().is_some_and(&accounts);
-        if !written && !self.raced(region, done) {
+        if written {
+            return;
+        }
+        if done.two_workers {
+            // The other worker has finished the swap since we looked. The queue is there so that this cannot happen;
+            // without it a setting may stay changed, never capacity.
+            self.drifts += 1;
+            if let Some(book) = self.books.get_mut(done.group) {
+                book.drifted = true;
+            }
+        } else if !self.raced(region, done) {
             self.object(region, Promise::JournalFirst, || {
                 format!("{:?}, and the journal says {:?}", done.api, done.before.journal)
             });
@@ -477,7 +555,22 @@ impl Oracle {
         }
     }
 
-    /// The journal is gone from the group by our hand: the swap is over, and desired has to be accounted for.
+    /// The owner protected the replica or its victim in the middle of the swap: both stay.
+    fn kept_by_protection(&mut self, region: &Region, done: &Done<'_>) {
+        let Some(group) = region.group(done.group) else { return };
+        let named = |key| done.before.journal.as_deref().and_then(|journal| field(journal, key));
+        let (replica, victim) = (named("in"), named("out"));
+        let protected = group
+            .seats
+            .iter()
+            .any(|seat| seat.protected && (Some(seat.id.as_str()) == replica || Some(seat.id.as_str()) == victim));
+        if let Some(book) = self.books.get_mut(done.group).filter(|_| protected) {
+            book.surplus = book.surplus.max(group.desired.saturating_sub(book.wanted()).min(1));
+        }
+    }
+
+    /// Nothing is in flight on the group: what is too many because of a race or a relative change in the middle of a
+    /// swap was kept on purpose, and from now on it is the number that counts.
     fn closed(&mut self, region: &Region, name: &GroupName) {
         let Some(group) = region.group(name) else { return };
         let unfinished = group.seats.iter().any(|seat| {
@@ -486,21 +579,20 @@ impl Oracle {
             })
         });
         let Some(book) = self.books.get_mut(name) else { return };
-        if unfinished || group.tags.contains_key(tag::SWAP) {
+        if book.surplus == 0 || unfinished || group.tags.contains_key(tag::SWAP) {
             return;
         }
-        if group.desired > book.desired && group.desired <= book.desired + book.surplus {
-            // Kept on purpose: from now on this is the number that counts.
+        if group.desired > book.wanted() && group.desired <= book.wanted() + book.surplus {
             book.desired = group.desired;
             self.surpluses += 1;
         }
-        if let Some(book) = self.books.get_mut(name) {
-            book.surplus = 0;
-        }
+        book.surplus = 0;
     }
 
     /// After every pass: nothing of ours runs on past its deadline. `looked`: the pass got to see the group.
     pub fn look_around(&mut self, region: &Region, looked: bool) {
+        let names: Vec<GroupName> = self.books.keys().cloned().collect();
+        names.iter().for_each(|name| self.closed(region, name));
         for ec2 in region.view.instances.values() {
             let role = ec2.tags.get(tag::ROLE).map(String::as_str);
             let is_ours = match role {
@@ -532,20 +624,20 @@ impl Oracle {
             let Some(group) = region.group(name) else { continue };
             let copies =
                 region.view.instances.values().any(|ec2| ec2.state.is_alive() && ec2.tags.contains_key(tag::SWAP));
-            let drift_allowed = book.journal_deleted && !copies;
+            let drift_allowed = (book.journal_deleted && !copies) || book.drifted;
             if group.tags.contains_key(tag::SWAP) {
                 unrest.push((Promise::Settings, format!("{name} still carries a journal")));
             }
-            if group.desired < book.desired {
+            if group.desired < book.wanted() {
                 unrest.push((
                     Promise::Desired,
-                    format!("{name}: desired is {}, the owner wants {}", group.desired, book.desired),
+                    format!("{name}: desired is {}, the owner wants {}", group.desired, book.wanted()),
                 ));
             }
-            if group.desired > book.desired + book.surplus && !drift_allowed {
+            if group.desired > book.wanted() + book.surplus && !drift_allowed {
                 unrest.push((
                     Promise::Desired,
-                    format!("{name}: desired stays {}, the owner wants {}", group.desired, book.desired),
+                    format!("{name}: desired stays {}, the owner wants {}", group.desired, book.wanted()),
                 ));
             }
             if group.max != book.max && !drift_allowed {
@@ -617,8 +709,13 @@ impl Oracle {
             .count() as u32;
         let held = on_demand.len() as u32 - replaceable;
         let surplus = replaceable.min((replaceable + held).saturating_sub(book.floor()));
-        let unwilling =
-            group.new_members_protected || group.launch_hook || group.refresh.is_some() || !group.scheduled.is_empty();
+        let no_room =
+            group.desired >= group.max && group.tags.get("spotward:on-max").map(String::as_str) == Some("skip");
+        let unwilling = no_room
+            || group.new_members_protected
+            || group.launch_hook
+            || group.refresh.is_some()
+            || !group.scheduled.is_empty();
         if surplus > 0 && !unwilling && group.desired > 0 {
             unrest.push((Promise::Liveness, format!("{name}: {surplus} on-demand members could still be replaced")));
         }
@@ -629,6 +726,12 @@ impl Oracle {
             ));
         }
     }
+}
+
+/// MaxSize before and after, if the journal says that it is raised.
+fn raised_max(journal: &str) -> Option<(u32, u32)> {
+    let (original, raised) = field(journal, "max")?.split_once('>')?;
+    Some((original.parse().ok()?, raised.parse().ok()?))
 }
 
 /// A field of a journal, by its documented format.

@@ -448,6 +448,7 @@ impl Sim {
                     before: &before,
                     subject_before: subject_before.as_ref(),
                     protected: false,
+                    two_workers: world.interleaved,
                 };
                 world.oracle.judge_launch(&world.region, &done, &request(), &id);
             }
@@ -513,6 +514,7 @@ fn member(
             image: ImageId::new("ami-1"),
             elastic_ip: false,
             attached_later: false,
+            enabled: ec2.tags.get("spot-enabled").is_some_and(|value| value == "true"),
             interrupted: ec2.ends_at.is_some(),
             reserved: false,
             termination_protected: (closer == Some(&seat.id)).then_some(ec2.termination_protected),

@@ -298,7 +298,7 @@ pub struct Region {
     pub events: Vec<String>,
     pub traced: bool,
     /// Scheduled actions that have set desired.
-    pub fired: Vec<(GroupName, u32)>,
+    pub fired: Vec<(GroupName, u32, u32)>,
     tokens: BTreeMap<String, (String, InstanceId)>,
     derived_templates: BTreeSet<String>,
     next_id: u32,
@@ -1163,8 +1163,8 @@ impl Region {
         for (_, desired) in group.scheduled.iter().filter(|(at, _)| *at <= now) {
             let desired = (*desired).clamp(group.min, group.max);
             self.note(|| format!("scheduled action of {name}: desired {desired}"));
-            self.group_mut(name).desired = desired;
-            self.fired.push((name.clone(), desired));
+            let from = std::mem::replace(&mut self.group_mut(name).desired, desired);
+            self.fired.push((name.clone(), from, desired));
         }
         self.group_mut(name).scheduled.retain(|(at, _)| *at > now);
         self.disturb(name);

@@ -103,6 +103,10 @@ pub struct RunReport {
     pub overwritten: u64,
     /// Scale-outs that AWS capped at MaxSize because our +1 had taken the last place.
     pub swallowed: u64,
+    /// Foreign changes of desired that cancelled each other out between two looks.
+    pub hidden: u64,
+    /// Effects of one worker after another one had dropped the journal.
+    pub drifts: u64,
     /// Calls that the role's policy refused.
     pub denied: u64,
     /// Pass by pass, if asked for.
@@ -402,6 +406,8 @@ impl Play<'_> {
             surpluses: world.oracle.surpluses,
             overwritten: world.oracle.overwritten,
             swallowed: world.oracle.swallowed,
+            hidden: world.oracle.hidden,
+            drifts: world.oracle.drifts,
             denied: world.oracle.denied,
             trace: world.trace.take().unwrap_or_default(),
         }

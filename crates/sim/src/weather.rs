@@ -362,8 +362,9 @@ pub fn act(world: &mut World, kind: Kind, name: &GroupName) {
             let processes =
                 ["Launch", "Terminate", "AZRebalance", "ReplaceUnhealthy", "AddToLoadBalancer", "HealthCheck"];
             let process = processes[world.rng.below(processes.len() as u64) as usize];
-            // Suspending what we hold suspended leaves no trace: AWS keeps one flag.
-            if !(group.suspended.contains(process) && !book.suspended.contains(process)) {
+            // Suspending what our journal calls suspended by us would be taken for ours: AWS keeps one flag.
+            let claimed = process == "AZRebalance" && is_claimed(world, name, |journal| journal.contains(";az=1"));
+            if !claimed {
                 suspend(world, name, process, !book.suspended.contains(process));
             }
         }
@@ -420,8 +421,8 @@ pub fn scale(world: &mut World, name: &GroupName, by: i64) {
     let to = (i64::from(from) + by).clamp(min, max) as u32;
     let _ = world.region.set_desired(name, to);
     let Some(book) = world.oracle.books.get_mut(name) else { return };
-    let wanted = (i64::from(book.desired) + by).clamp(i64::from(book.min), i64::from(book.max)) as u32;
-    if to == from && wanted > book.desired {
+    let wanted = (i64::from(book.wanted()) + by).clamp(i64::from(book.min), i64::from(book.max)) as u32;
+    if to == from && wanted > book.wanted() {
         // AWS capped it at MaxSize: our +1 had taken the last place. Nobody can see that it was asked for; the policy
         // asks again as long as its alarm stands.
         world.oracle.swallowed += 1;
@@ -431,6 +432,7 @@ pub fn scale(world: &mut World, name: &GroupName, by: i64) {
     book.desired = if book.raced { wanted.min(to) } else { wanted };
     book.raced = false;
     book.surplus = book.surplus.max(to.saturating_sub(book.desired));
+    book.hidden |= to == book.seen_desired;
     world.region.disturb(name);
 }
 
@@ -445,31 +447,53 @@ pub fn set_desired(world: &mut World, name: &GroupName, to: u32) {
         book.desired = to.min(book.max);
         book.surplus = to - book.desired;
         book.raced = false;
+        book.hidden |= to == book.seen_desired;
     }
     world.region.disturb(name);
 }
 
 /// The owner's MaxSize. Writing the number that is there already leaves no trace.
 pub fn set_max(world: &mut World, name: &GroupName, to: u32) {
+    // The very number that our journal calls ours would be taken for ours: AWS keeps values, not authors.
+    let claimed = |journal: &str| journal.contains(&format!(">{to};"));
+    let to = if is_claimed(world, name, claimed) { to + 1 } else { to };
     let unchanged = world.region.group(name).is_none_or(|group| group.max == to);
+    let before = world.region.group(name).map_or(0, |group| group.desired);
     if unchanged || world.region.set_max(name, to).is_err() {
         return;
     }
+    let now = world.region.group(name).map_or(0, |group| group.desired);
     if let Some(book) = world.oracle.books.get_mut(name) {
         book.max = to;
         book.desired = book.desired.min(to);
+        book.hidden |= now == book.seen_desired && now < before;
     }
     world.region.disturb(name);
 }
 
+/// Whether a journal of ours, on the group or in a living copy, says so.
+fn is_claimed(world: &World, name: &GroupName, says: impl Fn(&str) -> bool) -> bool {
+    let copies = world
+        .region
+        .view
+        .instances
+        .values()
+        .filter(|ec2| ec2.state.is_alive() && ec2.tags.get(tag::GROUP).map(String::as_str) == Some(name.as_str()))
+        .filter_map(|ec2| ec2.tags.get(tag::SWAP).cloned());
+    world.region.journal_text(name).into_iter().chain(copies).any(|journal| says(&journal))
+}
+
 /// The owner's MinSize.
 pub fn set_min(world: &mut World, name: &GroupName, to: u32) {
+    let before = world.region.group(name).map_or(0, |group| group.desired);
     if world.region.set_min(name, to).is_err() {
         return;
     }
     if let Some(book) = world.oracle.books.get_mut(name) {
         book.min = to;
-        book.desired = book.desired.max(to);
+        // A minimum that our +1 satisfies already changes nothing that anybody could see.
+        book.desired = if to > before { to } else { book.desired };
+        book.hidden |= to > before && to == book.seen_desired;
     }
     world.region.disturb(name);
 }
@@ -521,8 +545,9 @@ pub fn exit_standby(world: &mut World, name: &GroupName, id: &InstanceId) {
     world.region.exit_standby(name, id);
     let after = world.region.group(name).map_or(0, |group| group.desired);
     if let Some(book) = world.oracle.books.get_mut(name) {
-        book.desired = (book.desired + after - before).min(book.max);
+        book.desired = (book.wanted() + after - before).min(book.max);
         book.surplus = book.surplus.max(after.saturating_sub(book.desired));
+        book.hidden |= after == book.seen_desired;
     }
     world.region.disturb(name);
 }
@@ -531,12 +556,13 @@ pub fn exit_standby(world: &mut World, name: &GroupName, id: &InstanceId) {
 fn desired_fell(world: &mut World, name: &GroupName) {
     let now = world.region.group(name).map_or(0, |group| group.desired);
     if let Some(book) = world.oracle.books.get_mut(name) {
-        book.desired = book.desired.saturating_sub(1).max(book.min);
+        book.desired = book.wanted().saturating_sub(1).max(book.min);
         if book.raced {
             book.desired = book.desired.min(now);
             book.raced = false;
         }
         book.surplus = book.surplus.max(now.saturating_sub(book.desired));
+        book.hidden |= now == book.seen_desired;
     }
 }
 

@@ -197,7 +197,11 @@ impl World {
     pub fn note_group(&mut self, name: &GroupName) {
         if self.trace.is_some() {
             let text = crate::trace::group(&self.region, name);
-            self.note(|| format!("   {text}"));
+            let wants = self.oracle.books.get(name).map_or(String::new(), |book| {
+                let too_many = if book.surplus > 0 { format!(" (+{} accepted)", book.surplus) } else { String::new() };
+                format!(" owner wants {}{too_many} of {}..{}", book.wanted(), book.min, book.max)
+            });
+            self.note(|| format!("   {text}{wants}"));
         }
     }
 
@@ -205,11 +209,16 @@ impl World {
     pub fn advance(&mut self, by: Ms) {
         self.region.interruption = self.weather.chance(Kind::Interruptions);
         self.region.advance(by);
-        for (name, to) in std::mem::take(&mut self.region.fired) {
+        for (name, from, to) in std::mem::take(&mut self.region.fired) {
+            // Setting the number that is there already changes nothing.
+            if from == to {
+                continue;
+            }
             if let Some(book) = self.oracle.books.get_mut(&name) {
                 book.desired = to.min(book.max);
                 book.surplus = to - book.desired;
                 book.raced = false;
+                book.hidden |= to == book.seen_desired;
             }
         }
         self.flush();
@@ -363,6 +372,12 @@ impl Sim {
             if api == Api::DescribeAutoScalingGroups {
                 reading.looks += 1;
                 reading.seq = seq;
+                for (name, book) in &mut world.oracle.books {
+                    let shown = view.groups.get(name).map_or(0, |group| group.desired);
+                    // Only a look that shows another number reveals that somebody has been there.
+                    book.hidden &= shown == book.seen_desired;
+                    book.seen_desired = shown;
+                }
             } else {
                 reading.seq = reading.seq.min(seq);
             }
@@ -406,6 +421,7 @@ impl Sim {
                     before: &before,
                     subject_before: subject_before.as_ref(),
                     protected,
+                    two_workers: world.interleaved,
                 };
                 world.oracle.judge(&world.region, &done);
             }
