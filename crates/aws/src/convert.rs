@@ -11,6 +11,7 @@ use planner::model::{
     Activity, Ec2Facts, Group, GroupName, Image, ImageId, InstanceId, InstanceType, LaunchFacts, LaunchSource,
     LifecycleState, Member, Provenance, PurchaseOption, Replica, Role, RunState, SubnetId, Tags, Zone,
 };
+use planner::policy::Config;
 
 /// Key of the tag that Auto Scaling puts on its members.
 const MEMBER_OF: &str = "aws:autoscaling:groupName";
@@ -74,7 +75,7 @@ fn ec2_tags(tags: &[ec2::Tag]) -> Tags {
 }
 
 /// `None` for an answer without the fields that every instance has.
-pub(crate) fn seen(instance: &ec2::Instance) -> Option<Seen> {
+pub(crate) fn seen(instance: &ec2::Instance, config: &Config) -> Option<Seen> {
     let tags = ec2_tags(instance.tags());
     let launched_at = time(instance.launch_time())?;
     let spot = instance.instance_lifecycle() == Some(&ec2::InstanceLifecycleType::Spot);
@@ -93,6 +94,7 @@ pub(crate) fn seen(instance: &ec2::Instance) -> Option<Seen> {
             attached_later: has_attached_later(instance, launched_at),
             reserved: instance.capacity_reservation_id().is_some() || instance.capacity_block_id().is_some(),
             termination_protected: None,
+            enabled: tags.get(&config.enable_key) == Some(&config.enable_value),
             interrupted: false,
         },
         spot_request: text(&instance.spot_instance_request_id),

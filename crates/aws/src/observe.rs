@@ -289,7 +289,7 @@ impl Aws {
         while let Some(page) = pages.next().await {
             let page = page.map_err(refused(Service::Ec2, "DescribeInstances"))?;
             found.extend(
-                page.reservations().iter().flat_map(|reservation| reservation.instances()).filter_map(convert::seen),
+                page.reservations().iter().flat_map(|reservation| reservation.instances()).filter_map(|instance| convert::seen(instance, &self.config)),
             );
         }
         Ok(found)
@@ -314,7 +314,7 @@ impl Aws {
             match answer.map_err(refused(Service::Ec2, "DescribeInstances")) {
                 Ok(answer) => {
                     let instances = answer.reservations().iter().flat_map(|reservation| reservation.instances());
-                    return Ok(instances.filter_map(convert::seen).collect());
+                    return Ok(instances.filter_map(|instance| convert::seen(instance, &self.config)).collect());
                 }
                 Err(refused) if refused.kind == Kind::NotFound => {
                     let before = ids.len();

@@ -462,6 +462,8 @@ struct Ec2FactsDef {
     #[serde(default, skip_serializing_if = "usual")]
     reserved: bool,
     #[serde(default, skip_serializing_if = "usual")]
+    enabled: bool,
+    #[serde(default, skip_serializing_if = "usual")]
     interrupted: bool,
     #[serde(default, skip_serializing_if = "usual")]
     termination_protected: Option<bool>,

@@ -219,6 +219,9 @@ pub fn unfit(
     if ec2.reserved {
         return Some(Reason::Reserved);
     }
+    if policy.removal == Removal::Detach && !ec2.enabled {
+        return Some(Reason::NotMarkable);
+    }
     if !group.subnets.is_empty() && !group.subnets.contains(&ec2.subnet) {
         return Some(Reason::ForeignSubnet);
     }

@@ -124,6 +124,8 @@ pub enum Reason {
     AttachedLater,
     /// Runs in a capacity reservation that is paid for anyway.
     Reserved,
+    /// `removal=detach` marks victims, and this one was launched before the enabling tag was propagated.
+    NotMarkable,
     /// Its subnet is no longer one of the group's.
     ForeignSubnet,
     /// Runs another template version than the group launches now.
@@ -336,6 +338,7 @@ impl Code for Reason {
             Self::ElasticIp => "elastic-ip",
             Self::AttachedLater => "attached-later",
             Self::Reserved => "reserved",
+            Self::NotMarkable => "not-markable",
             Self::ForeignSubnet => "foreign-subnet",
             Self::OtherVersion { .. } => "other-version",
             Self::NoPool(_) => "no-pool",
@@ -358,6 +361,9 @@ impl fmt::Display for Reason {
             Self::ElasticIp => write!(f, "has an Elastic IP address that would be lost"),
             Self::AttachedLater => write!(f, "has volumes or interfaces that were attached after its launch"),
             Self::Reserved => write!(f, "runs in a capacity reservation that is paid for anyway"),
+            Self::NotMarkable => {
+                write!(f, "does not carry the enabling tag, which spotward:removal=detach needs: tag the instance, too")
+            }
             Self::ForeignSubnet => write!(f, "is in a subnet that the group no longer uses"),
             Self::OtherVersion { member, group } => write!(
                 f,

@@ -462,9 +462,8 @@ impl<'a> Context<'a> {
         // if it takes long, both do.
         let blockers = preflight::blockers(group, policy, self.config, Moment::Remove, self.now);
         if !blockers.is_empty() {
-            let limit = SignedDuration::from_secs(i64::from(policy.boot_deadline_seconds));
-            let patient = journal.written_at + limit > self.now;
-            return if patient { Step::Wait(Wait::Blocked(blockers)) } else { self.settle(journal, true) };
+            let overdue = self.is_overdue(journal, policy);
+            return if overdue { self.settle(journal, true) } else { Step::Wait(Wait::Blocked(blockers)) };
         }
         let expect = Expect::unchanged(group);
         if preflight::unfit(victim, victim.purchase, group, policy, Strictness::Replace, self.now).is_some() {
@@ -488,6 +487,10 @@ impl<'a> Context<'a> {
         let victim_id = victim.id.clone();
         Step::Do(match (policy.removal, victim.is_doomed()) {
             (Removal::Terminate, _) => Action::Terminate { member: victim_id, expect },
+            // A mark that cannot be made must not keep the group in the middle for ever.
+            (Removal::Detach, false) if self.is_overdue(journal, policy) => {
+                return self.give_back(journal, Some(replica));
+            }
             (Removal::Detach, false) => Action::Doom { victim: victim_id, deadline: self.now + DOOM },
             (Removal::Detach, true) => Action::Detach { victim: victim_id, expect },
         })
@@ -495,8 +498,11 @@ impl<'a> Context<'a> {
 
     /// Attached, and still not serving when its time is up.
     fn never_served(&self, journal: &Journal, replica: &Member, policy: &Policy) -> bool {
-        let limit = SignedDuration::from_secs(i64::from(policy.boot_deadline_seconds));
-        !replica.serves() && journal.written_at + limit <= self.now
+        !replica.serves() && self.is_overdue(journal, policy)
+    }
+
+    fn is_overdue(&self, journal: &Journal, policy: &Policy) -> bool {
+        journal.written_at + SignedDuration::from_secs(i64::from(policy.boot_deadline_seconds)) <= self.now
     }
 
     /// The +1 is no longer wanted as planned: find out who is surplus.

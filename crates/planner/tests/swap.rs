@@ -2526,3 +2526,31 @@ fn a_journal_that_claims_more_than_one_extra_slot_is_not_believed() {
         "#]],
     );
 }
+
+#[test]
+fn a_member_launched_before_the_enabling_tag_was_propagated_is_not_detached() {
+    check(
+        "group web  desired 2  max 3
+           set  removal=detach
+           i-1  on-demand  without-enabling-tag
+           i-2  on-demand  without-enabling-tag",
+        expect![[r#"
+            idle
+              leave   i-1 does not carry the enabling tag, which spotward:removal=detach needs: tag the instance, too
+              leave   i-2 does not carry the enabling tag, which spotward:removal=detach needs: tag the instance, too
+        "#]],
+    );
+}
+
+#[test]
+fn a_mark_that_cannot_be_made_is_given_up_at_the_deadline() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1  age 31m
+           set  removal=detach
+           propagates  spot-enabled=true",
+        expect![[r#""#]],
+    );
+}

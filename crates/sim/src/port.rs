@@ -36,7 +36,7 @@ impl Cloud for Sim {
         self.read(Api::DescribeInstanceTypes, |_, _| ()).await?;
         self.read(Api::DescribeSpotPriceHistory, |_, _| ()).await?;
         let world = &mut *self.world.borrow_mut();
-        world.oracle.note_market(&world.region);
+        world.oracle.note_market(self.worker, &world.region);
         Ok(world.region.pools.market(platform))
     }
 
@@ -99,7 +99,7 @@ impl Sim {
     ) -> Result<Option<Observation>, CloudError> {
         let Some(asg) = self.read(Api::DescribeAutoScalingGroups, |view, _| view.groups.get(name).cloned()).await?
         else {
-            return Ok(None);
+            return self.observe_orphans(name).await;
         };
         let members: Vec<Option<std::rc::Rc<Ec2>>> = self
             .read(Api::DescribeInstances, |view, _| {
@@ -182,6 +182,52 @@ impl Sim {
         let worker = self.worker;
         self.world.borrow_mut().note(|| format!("   [{worker}] sees {}", seen(&observation.group)));
         Ok(Some(observation))
+    }
+
+    /// A group that is gone, seen through the living instances of ours that were meant for it.
+    async fn observe_orphans(&self, name: &GroupName) -> Result<Option<Observation>, CloudError> {
+        let orphans: Vec<std::rc::Rc<Ec2>> = self
+            .read(Api::DescribeInstancesByTag, |view, region| {
+                let meant = |ec2: &&std::rc::Rc<Ec2>| {
+                    ec2.tags.get(tag::GROUP).map(String::as_str) == Some(name.as_str())
+                        && matches!(ec2.tags.get(tag::ROLE).map(String::as_str), Some("replica" | "doomed"))
+                        && ec2.state.is_alive()
+                        && region.group_of(&ec2.id).is_none()
+                };
+                view.instances.values().filter(meant).cloned().collect()
+            })
+            .await?;
+        let now = self.world.borrow().region.now;
+        let replicas: Vec<Replica> = orphans.iter().filter_map(|ec2| replica(ec2, now)).collect();
+        if replicas.is_empty() {
+            return Ok(None);
+        }
+        let group = Group {
+            name: name.clone(),
+            arn: String::new(),
+            desired: 0,
+            min_size: 0,
+            max_size: 0,
+            subnets: Vec::new(),
+            zones: Vec::new(),
+            tags: Default::default(),
+            propagated_tags: Default::default(),
+            suspended: Default::default(),
+            source: LaunchSource::Missing,
+            status: Some("deleted".to_owned()),
+            operator: None,
+            warm_pool: false,
+            capacity_rebalance: false,
+            desired_capacity_type: None,
+            new_members_protected: false,
+            grace_seconds: 0,
+            load_balanced: false,
+            placement_group: None,
+            members: Vec::new(),
+            replicas,
+            details: Some(Details::default()),
+        };
+        Ok(Some(Observation { now: timestamp(now), group }))
     }
 
     async fn details(&self, name: &GroupName, asg: &Asg) -> Result<Details, CloudError> {

@@ -283,6 +283,8 @@ pub struct Ec2Facts {
     pub attached_later: bool,
     /// Runs in a capacity reservation: already paid for.
     pub reserved: bool,
+    /// Carries the enabling tag itself: only then may it be marked as doomed.
+    pub enabled: bool,
     /// EC2 has announced its end (spot request marked for termination). Asked for the replica of a swap in flight.
     pub interrupted: bool,
     /// EC2 termination protection; `None` until somebody looked closer.

@@ -313,7 +313,7 @@ impl Reader {
         let (mut age, mut subnet) = (None, None);
         let (mut elastic_ip, mut attached_later, mut reserved) = (false, false, false);
         let mut termination_protected = Some(false);
-        let mut seen = true;
+        let (mut seen, mut enabled) = (true, true);
         let (mut role, mut victim, mut stack, mut deadline) = (None, None, "spotward".to_owned(), None);
         let (mut checks_ok, mut was_member, mut interrupted) = (None, false, false);
         while let Some(word) = words.next() {
@@ -338,6 +338,7 @@ impl Reader {
                 "termination-protected" => termination_protected = Some(true),
                 "not-looked-closer" => termination_protected = None,
                 "unseen" => seen = false,
+                "without-enabling-tag" => enabled = false,
                 "pending" | "running" | "stopping" | "stopped" | "shutting-down" | "terminated" => {
                     state = Some(RunState::parse(word));
                 }
@@ -396,6 +397,7 @@ impl Reader {
             image: ImageId::new("ami-1"),
             elastic_ip,
             attached_later,
+            enabled,
             interrupted,
             reserved,
             termination_protected,
