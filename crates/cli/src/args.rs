@@ -116,8 +116,9 @@ Examples:
   spotward run --until-settled --timeout 20m        give up after a while
   spotward run --once --json >> passes.jsonl        one line per pass, as the function logs it
 
-A pass looks at a group, does at most one thing and forgets. Ctrl-C stops between two passes. A swap may be left
-anywhere: whatever comes next, another run or the function, reads from the tags where it stands and goes on.
+A pass looks at a group, does at most one thing and forgets. Ctrl-C stops between two passes.
+A swap may be left anywhere: whatever comes next, another run or the function, reads from the tags
+where it stands and goes on.
 
 Exit status:
   0  settled; with --once: every group had its pass

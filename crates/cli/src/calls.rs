@@ -1,7 +1,7 @@
 //! Which calls to AWS an action makes, in order. Follows the comments of `planner::action::Action`, as the adapter does.
 
 use planner::action::{Action, Finished, Launch};
-use planner::model::{Group, LaunchSource};
+use planner::model::{Group, LaunchSource, PurchaseOption};
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +103,11 @@ fn launch_calls(launch: &Launch) -> Vec<Call> {
         "instant, 1 {} instance, template {template}, subnet {}, {}, {}",
         launch.purchase,
         launch.subnet,
-        launch.strategy.as_str(),
+        match launch.purchase {
+            PurchaseOption::Spot => launch.strategy.as_str(),
+            // The adapter asks for the best first: there is nothing to optimize.
+            PurchaseOption::OnDemand => "prioritized",
+        },
         match launch.pools.count() {
             1 => "1 type".to_owned(),
             count => format!("{count} types"),

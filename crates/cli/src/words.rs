@@ -12,7 +12,11 @@ use crate::output::Tone;
 pub fn action(action: &Action) -> String {
     match action {
         Action::Launch(launch) => {
-            format!("launch a {} replica for {} in {}", launch.purchase, launch.victim, launch.zone)
+            let replica = match launch.purchase {
+                PurchaseOption::Spot => "a spot replica",
+                PurchaseOption::OnDemand => "an on-demand replica",
+            };
+            format!("launch {replica} for {} in {}", launch.victim, launch.zone)
         }
         Action::Discard { replica } => format!("terminate the replica {replica}, which is not needed any more"),
         Action::Arm { journal } => format!("write the journal: {} for {}", journal.replica, journal.victim),
@@ -99,7 +103,9 @@ pub fn member(member: &Member, group: &Group, plan: &Plan) -> Fate {
             return fate("replaced now", Tone::Act, why);
         }
         Some(Action::Terminate { member: leaving, .. }) if *leaving == member.id => {
-            return fate("leaves now", Tone::Act, "terminated through the group");
+            let given_back = in_flight(group).is_some_and(|swap| swap.replica == member.id);
+            let why = if given_back { "the swap is given back" } else { "terminated through the group" };
+            return fate("leaves now", Tone::Act, why);
         }
         Some(Action::Detach { victim, .. } | Action::Doom { victim, .. }) if *victim == member.id => {
             return fate("leaves now", Tone::Act, "detached, drained, terminated");
@@ -110,6 +116,11 @@ pub fn member(member: &Member, group: &Group, plan: &Plan) -> Fate {
         return left_alone(member, reason);
     }
     if let Some(swap) = in_flight(group) {
+        let given_back = matches!(&plan.action, Some(Action::Terminate { member: id, .. } | Action::Discard { replica: id })
+            if *id == swap.replica);
+        if swap.victim == member.id && given_back {
+            return fate("stays", Tone::Plain, "the swap is given back");
+        }
         if swap.victim == member.id && member.lifecycle == LifecycleState::InService {
             return fate("leaves soon", Tone::Act, format!("{} takes its place", swap.replica));
         }

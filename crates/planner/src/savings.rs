@@ -164,12 +164,19 @@ fn current_swap<'a>(group: &'a Group, plan: &'a Plan, market: &Market) -> Option
     if let Some(Action::Launch(launch)) = &plan.action {
         return Some((&launch.victim, of_launch(group, launch, market)));
     }
+    let gives_back = |replica: &InstanceId| match &plan.action {
+        Some(Action::Terminate { member: id, .. } | Action::Discard { replica: id }) => id == replica,
+        Some(_) | None => false,
+    };
     let journal = group.journal().and_then(Result::ok);
     let outside = group.replicas.iter().find(|replica| {
         let named = journal.as_ref().is_none_or(|journal| journal.replica == replica.id);
-        replica.state.is_alive() && replica.ours.role == Role::Replica && named
+        replica.state.is_alive() && replica.ours.role == Role::Replica && named && !gives_back(&replica.id)
     });
-    let inside = group.members.iter().find(|member| member.is_replica() && !member.lifecycle.is_leaving());
+    let inside = group
+        .members
+        .iter()
+        .find(|member| member.is_replica() && !member.lifecycle.is_leaving() && !gives_back(&member.id));
     let (victim, after) = match (inside, outside) {
         (Some(member), _) => (
             member.ours.as_ref()?.victim.clone(),
