@@ -15,15 +15,17 @@
 //! |---|---|---|
 //! | `price-capacity-optimized`, `capacity-optimized` | all; EC2 looks at depth itself and takes no order from us | price |
 //! | `capacity-optimized-prioritized` | all | the owner's: by the first pattern of `allowed-types` that matches, then price; sent as priorities |
-//! | `diversified` | all; pools at or above on-demand never (EC2 refuses them too) | price; the group-wide spread is then up to the budget, which keeps the least used, since a request for one instance has nothing to spread |
-//! | `lowest-price` | the `pools-to-use` cheapest, a hard cap; the next cheapest of those when one has no capacity | price |
+//! | `diversified` | all; pools at or above on-demand never (EC2 refuses them too) | price; [`within`](crate::budget::within) then keeps the least used, since a request for one instance has nothing to spread |
+//! | `lowest-price` | the `pools-to-use` cheapest, a hard cap; the next cheapest of those when one has no capacity; with a number of pools, [`within`](crate::budget::within) keeps the least used | price |
 
 use std::fmt;
+
+use jiff::Timestamp;
 
 use crate::compat;
 use crate::market::Market;
 use crate::model::{InstanceType, LaunchFacts, Price, PurchaseOption, Zone};
-use crate::policy::{AllocationStrategy, Policy};
+use crate::policy::{AllocationStrategy, Policy, Saving};
 use crate::reason::Code;
 
 /// Most pools in one request. EC2 has no limit for instant fleets; beyond the sixty cheapest a pool neither wins on
@@ -90,6 +92,20 @@ pub enum NoPool {
         on_demand: Price,
         /// The cheapest that fits, if any has a price.
         best: Option<(InstanceType, Price)>,
+    },
+    /// Every pool that could be asked for holds as many instances of the group as one pool may.
+    BudgetSpent {
+        /// The most instances of the group in one pool.
+        most: u32,
+        /// Pools that could be asked for.
+        pools: usize,
+    },
+    /// Every pool that could be asked for has failed lately.
+    Cooling {
+        /// The first of them may be tried again then.
+        until: Timestamp,
+        /// Pools that could be asked for.
+        pools: usize,
     },
 }
 
@@ -230,6 +246,7 @@ fn model_type<'a>(
 struct Limit {
     on_demand: Price,
     min_saving_percent: u32,
+    min_saving: Saving,
     max_price: Option<Price>,
 }
 
@@ -239,9 +256,12 @@ impl Limit {
             PurchaseOption::Spot => Limit {
                 on_demand,
                 min_saving_percent: policy.min_saving_percent,
+                min_saving: policy.min_saving_per_hour,
                 max_price: policy.max_price_percent.map(|percent| on_demand.percent(percent)),
             },
-            PurchaseOption::OnDemand => Limit { on_demand, min_saving_percent: 0, max_price: None },
+            PurchaseOption::OnDemand => {
+                Limit { on_demand, min_saving_percent: 0, min_saving: Saving(0), max_price: None }
+            }
         }
     }
 
@@ -250,6 +270,7 @@ impl Limit {
     fn allows(&self, price: Price) -> bool {
         let most_percent = 100 - self.min_saving_percent.min(100);
         u128::from(price.0) * 100 <= u128::from(self.on_demand.0) * u128::from(most_percent)
+            && price.0.saturating_add(self.min_saving.0) <= self.on_demand.0
             && self.max_price.is_none_or(|max_price| price <= max_price)
     }
 }
@@ -287,6 +308,13 @@ impl fmt::Display for NoPool {
             Self::NothingCheaper { on_demand, best: None } => {
                 write!(f, "nothing that fits has a price now, on-demand is {on_demand}")
             }
+            Self::BudgetSpent { most, pools } => write!(
+                f,
+                "each of the {pools} pools to ask for holds {most} of the group already, the most that one pool may"
+            ),
+            Self::Cooling { until, pools } => {
+                write!(f, "each of the {pools} pools to ask for has failed lately, until {until}")
+            }
         }
     }
 }
@@ -298,6 +326,8 @@ impl Code for NoPool {
             Self::NoOnDemandPrice(_) => "no-on-demand-price",
             Self::NothingCompatible => "nothing-compatible",
             Self::NothingCheaper { .. } => "nothing-cheaper",
+            Self::BudgetSpent { .. } => "pool-budget-spent",
+            Self::Cooling { .. } => "pools-cooling",
         }
     }
 }

@@ -5,12 +5,16 @@
 #![warn(missing_docs)]
 
 pub mod action;
+pub mod backoff;
+pub mod budget;
 pub mod choose;
 pub mod compat;
 pub mod guard;
 pub mod journal;
 pub mod market;
 pub mod model;
+pub mod pace;
+pub mod payback;
 pub mod plan;
 pub mod policy;
 pub mod preflight;

@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::tz::TimeZone;
+
 use crate::model::{Group, GroupName};
+use crate::pace::Schedule;
 
 /// Namespace of the settings on a group: `spotward:<setting>`.
 pub const NAMESPACE: &str = "spotward:";
@@ -117,6 +120,62 @@ pub const SETTINGS: &[Setting] = &[
         sentence: "A victim is replaced only by types that are at least so much cheaper now.",
     },
     Setting {
+        key: "min-saving-per-hour",
+        aliases: &[],
+        values: "dollars (yuan in China) per hour, `0` or `0.005`, with at most six decimals",
+        default: "0",
+        sentence: "A victim is replaced only by types that are at least so much cheaper per hour now.",
+    },
+    Setting {
+        key: "payback",
+        aliases: &[],
+        values: "`require` or `ignore`",
+        default: "require",
+        sentence: "Whether a swap has to save more, over the life that the group's members usually have, than its overlap costs.",
+    },
+    Setting {
+        key: "pool-loss",
+        aliases: &[],
+        values: "a percentage from 1% to 100%",
+        default: "34%",
+        sentence: "Losing any one capacity pool may cost at most so much of the group (one instance in any case): pools that hold more are not asked for.",
+    },
+    Setting {
+        key: "swaps-per-hour",
+        aliases: &[],
+        values: "a number from 1 to 60",
+        default: "20",
+        sentence: "At most so many launches for the group in one hour.",
+    },
+    Setting {
+        key: "schedule",
+        aliases: &["autospotting_cron_schedule"],
+        values: "hours and days, `9-18 mon-fri`; both ends included, `22-6` goes over midnight, `*` for all, lists with commas, several windows with semicolons",
+        default: "* *",
+        sentence: "When swaps may start; what has begun is always finished.",
+    },
+    Setting {
+        key: "schedule-zone",
+        aliases: &["autospotting_cron_timezone"],
+        values: "an IANA time zone (`Europe/Berlin`)",
+        default: "UTC",
+        sentence: "Whose clocks the schedule is about.",
+    },
+    Setting {
+        key: "schedule-state",
+        aliases: &["autospotting_cron_schedule_state"],
+        values: "`on` or `off`",
+        default: "on",
+        sentence: "`off` turns the schedule around: swaps may start outside its windows only.",
+    },
+    Setting {
+        key: "profile",
+        aliases: &[],
+        values: "`none`, `web`, `batch` or `critical`",
+        default: "none",
+        sentence: "Sets floor, pool-loss, strategy, least saving and pace together; any of them set on the same place wins.",
+    },
+    Setting {
         key: "removal",
         aliases: &["autospotting_instance_termination_method"],
         values: "`terminate` or `detach`",
@@ -185,6 +244,54 @@ pub const SETTINGS: &[Setting] = &[
         values: "a duration of at least 30s",
         default: "10m",
         sentence: "At most one launch per victim in each window of so much wall-clock time.",
+    },
+];
+
+/// Several settings under one name.
+#[derive(Clone, Copy, Debug)]
+pub struct Profile {
+    /// Value of the setting `profile`.
+    pub name: &'static str,
+    /// What it is for, in one sentence.
+    pub sentence: &'static str,
+    /// The settings, by key.
+    pub settings: &'static [(&'static str, &'static str)],
+}
+
+/// Every profile there is.
+pub const PROFILES: &[Profile] = &[
+    Profile {
+        name: "web",
+        sentence: "For services: a fifth stays on-demand, and losing one pool costs at most a tenth, so that about ten pools carry the rest.",
+        settings: &[
+            ("min-on-demand", "20%"),
+            ("pool-loss", "10%"),
+            ("allocation-strategy", "price-capacity-optimized"),
+            ("min-saving", "10%"),
+            ("swaps-per-hour", "12"),
+        ],
+    },
+    Profile {
+        name: "batch",
+        sentence: "For work that can start again: nothing has to stay on-demand, two pools are enough, and swaps follow each other as fast as they go.",
+        settings: &[
+            ("min-on-demand", "0"),
+            ("pool-loss", "50%"),
+            ("allocation-strategy", "price-capacity-optimized"),
+            ("min-saving", "10%"),
+            ("swaps-per-hour", "60"),
+        ],
+    },
+    Profile {
+        name: "critical",
+        sentence: "For what must not notice: half stays on-demand, the deepest pools only, a fifth at most in each, and few swaps an hour that are well worth it.",
+        settings: &[
+            ("min-on-demand", "50%"),
+            ("pool-loss", "20%"),
+            ("allocation-strategy", "capacity-optimized"),
+            ("min-saving", "25%"),
+            ("swaps-per-hour", "4"),
+        ],
     },
 ];
 
@@ -299,6 +406,18 @@ pub struct Policy {
     pub max_price_percent: Option<u32>,
     /// Least saving in percent of the victim's on-demand price.
     pub min_saving_percent: u32,
+    /// Least saving per hour.
+    pub min_saving_per_hour: Saving,
+    /// A swap has to be worth its overlap.
+    pub requires_payback: bool,
+    /// Most of the group, in percent, that may sit in one capacity pool.
+    pub pool_loss_percent: u32,
+    /// Most launches per hour.
+    pub swaps_per_hour: u32,
+    /// When swaps may start.
+    pub schedule: Schedule,
+    /// The profile whose values stand where nothing else is said.
+    pub profile: Option<&'static str>,
     /// How the victim leaves.
     pub removal: Removal,
     /// MaxSize may be raised for the length of a swap.
@@ -320,6 +439,10 @@ pub struct Policy {
     /// Length of a launch window, seconds.
     pub retry_window_seconds: u32,
 }
+
+/// Micro-dollars per hour; unlike a price it may be zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Saving(pub u64);
 
 /// How many members stay on-demand: the largest of a number and a percentage of desired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -407,8 +530,9 @@ impl Policy {
     pub fn of(group: &Group, config: &Config) -> Result<Policy, Vec<SettingError>> {
         let mut errors = unknown_keys(group);
         let mut raw = BTreeMap::new();
+        let fallback = Fallback::of(Some(group), config);
         for setting in SETTINGS {
-            match raw_values(setting, group, config) {
+            match raw_values(setting, group, &fallback) {
                 Ok(values) => {
                     raw.insert(setting.key, values);
                 }
@@ -431,7 +555,8 @@ impl Policy {
                 allowed: format!("one of the settings {}", keys()),
             })
             .collect();
-        let raw = SETTINGS.iter().map(|setting| (setting.key, vec![default_of(setting, config)])).collect();
+        let fallback = Fallback::of(None, config);
+        let raw = SETTINGS.iter().map(|setting| (setting.key, vec![fallback.value(setting)])).collect();
         let policy = Policy::parse(&raw, &mut errors);
         if errors.is_empty() { Ok(policy) } else { Err(errors) }
     }
@@ -451,6 +576,13 @@ impl Policy {
             pools_to_use: read.one("pools-to-use", pools_to_use),
             max_price_percent: read.one("max-price", max_price),
             min_saving_percent: read.one("min-saving", |text| percent(text).filter(|percent| *percent <= 99)),
+            min_saving_per_hour: read.one("min-saving-per-hour", saving),
+            requires_payback: read.one("payback", |text| choice(text, &[("require", true), ("ignore", false)])),
+            pool_loss_percent: read
+                .one("pool-loss", |text| percent(text).filter(|percent| (1..=100).contains(percent))),
+            swaps_per_hour: read.one("swaps-per-hour", |text| number(text).filter(|swaps| (1..=60).contains(swaps))),
+            schedule: read.schedule(),
+            profile: read.one("profile", profile),
             removal: read.one("removal", |text| {
                 // `autoscaling` is the predecessor's word for the same thing.
                 choice(
@@ -510,15 +642,44 @@ fn unknown_keys(group: &Group) -> Vec<SettingError> {
         .collect()
 }
 
-fn default_of(setting: &Setting, config: &Config) -> Raw {
-    match config.defaults.get(setting.key) {
-        Some(text) => Raw { tag: format!("default {}", setting.key), text: text.clone() },
-        None => Raw { tag: format!("built-in {}", setting.key), text: setting.default.to_owned() },
+/// What holds where the group says nothing about a setting: its profile, the deployment's default, the profile of the
+/// deployment, the built-in value, in this order.
+struct Fallback<'a> {
+    of_group: Option<&'static Profile>,
+    config: &'a Config,
+    of_deployment: Option<&'static Profile>,
+}
+
+impl<'a> Fallback<'a> {
+    fn of(group: Option<&Group>, config: &'a Config) -> Fallback<'a> {
+        let named =
+            |name: Option<&String>| PROFILES.iter().find(|profile| Some(profile.name) == name.map(|n| n.trim()));
+        Fallback {
+            of_group: named(group.and_then(|group| group.tags.get(&format!("{NAMESPACE}profile")))),
+            config,
+            of_deployment: named(config.defaults.get("profile")),
+        }
+    }
+
+    fn value(&self, setting: &Setting) -> Raw {
+        let of = |profile: Option<&Profile>| {
+            let profile = profile?;
+            let (_, text) = profile.settings.iter().find(|(key, _)| *key == setting.key)?;
+            Some(Raw { tag: format!("profile {}: {}", profile.name, setting.key), text: (*text).to_owned() })
+        };
+        let of_config = || {
+            let text = self.config.defaults.get(setting.key)?;
+            Some(Raw { tag: format!("default {}", setting.key), text: text.clone() })
+        };
+        of(self.of_group)
+            .or_else(of_config)
+            .or_else(|| of(self.of_deployment))
+            .unwrap_or_else(|| Raw { tag: format!("built-in {}", setting.key), text: setting.default.to_owned() })
     }
 }
 
-/// Our own tag, else the aliases (all of them), else the deployment's default.
-fn raw_values(setting: &Setting, group: &Group, config: &Config) -> Result<Vec<Raw>, SettingError> {
+/// Our own tag, else the aliases (all of them), else what holds without.
+fn raw_values(setting: &Setting, group: &Group, fallback: &Fallback<'_>) -> Result<Vec<Raw>, SettingError> {
     let own = format!("{NAMESPACE}{}", setting.key);
     if let Some(text) = group.tags.get(&own) {
         return Ok(vec![Raw { tag: own, text: text.clone() }]);
@@ -532,7 +693,7 @@ fn raw_values(setting: &Setting, group: &Group, config: &Config) -> Result<Vec<R
             aliases.push(Raw { tag: (*alias).to_owned(), text });
         }
     }
-    if aliases.is_empty() { Ok(vec![default_of(setting, config)]) } else { Ok(aliases) }
+    if aliases.is_empty() { Ok(vec![fallback.value(setting)]) } else { Ok(aliases) }
 }
 
 /// The predecessor allows fractions; we round up, towards more protection.
@@ -569,6 +730,13 @@ impl Reader<'_> {
             }
         }
         parse(setting.default).expect("built-in defaults parse: a test reads them all")
+    }
+
+    fn schedule(&mut self) -> Schedule {
+        let zone = self.one("schedule-zone", |name| TimeZone::get(name).ok());
+        let schedule = self.one("schedule", |windows| Schedule::parse(windows, zone.clone()));
+        let is_on = self.one("schedule-state", |text| choice(text, &[("on", true), ("off", false)]));
+        if is_on { schedule } else { schedule.inverted() }
     }
 
     /// A value that can be read, and makes no sense beside another one.
@@ -627,6 +795,24 @@ fn bound(text: &str) -> Option<Option<u32>> {
 
 fn max_price(text: &str) -> Option<Option<u32>> {
     if text == "none" { Some(None) } else { percent(text).filter(|percent| (1..=100).contains(percent)).map(Some) }
+}
+
+fn profile(text: &str) -> Option<Option<&'static str>> {
+    if text == "none" {
+        return Some(None);
+    }
+    PROFILES.iter().find(|profile| profile.name == text).map(|profile| Some(profile.name))
+}
+
+/// Digits and at most one point: no sign, no exponent, nothing that would be rounded.
+fn saving(text: &str) -> Option<Saving> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || whole.len() > 4 || fraction.len() > 6 {
+        return None;
+    }
+    let micros: u64 = format!("{fraction:0<6}").parse().ok()?;
+    Some(Saving(whole.parse::<u64>().ok()? * 1_000_000 + micros))
 }
 
 fn pools_to_use(text: &str) -> Option<Option<u32>> {
