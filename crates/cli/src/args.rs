@@ -12,6 +12,7 @@ Examples:
   spotward plan web --json | jq .       one group, for programs
   spotward run --once                   one step for each enabled group (for cron)
   spotward run web --until-settled      swap until nothing is left to do, then show before and after
+  spotward simulate --seed 7            the same decisions in a simulated region, without an account
 
 Enable a group by its tag, disable it by deleting the tag:
   aws autoscaling create-or-update-tags --tags \\
@@ -66,6 +67,7 @@ pub struct Deployment {
 pub enum Command {
     Plan(Plan),
     Run(Run),
+    Simulate(Simulate),
 }
 
 const PLAN_EXAMPLES: &str = "\
@@ -151,6 +153,43 @@ pub struct Run {
     /// One JSON line per pass on stdout, as the function logs them
     #[arg(long)]
     pub json: bool,
+}
+
+const SIMULATE_EXAMPLES: &str = "\
+Examples:
+  spotward simulate --list                         what can be played
+  spotward simulate --scenario weather --seed 7    everything from one seed
+  spotward simulate --seeds 10000                  ten thousand of them, until a promise breaks
+  spotward simulate --scenario weather --seed 7 --trace
+
+The same scenario and seed give the same run on every machine.
+
+Exit status:
+  0  every promise held
+  1  a mistake of the caller: unknown scenario, wrong flag
+  4  a promise broke: the report names it, and how to play it again";
+
+/// Play swaps in a region in memory, with faults, and check every promise after every change
+///
+/// The decisions are those of the function; AWS is simulated. No account is needed or touched.
+#[derive(Debug, Args)]
+#[command(after_help = SIMULATE_EXAMPLES)]
+pub struct Simulate {
+    /// What to play
+    #[arg(long, value_name = "NAME", default_value = "weather")]
+    pub scenario: String,
+    /// Where chance begins
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// So many seeds, counted up from --seed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: u64,
+    /// Print every pass: what was seen, decided, done, answered
+    #[arg(long)]
+    pub trace: bool,
+    /// List the scenarios
+    #[arg(long, exclusive = true)]
+    pub list: bool,
 }
 
 /// A typo must not become the name of a host that is waited for.

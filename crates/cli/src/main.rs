@@ -11,6 +11,7 @@ mod money;
 mod output;
 mod plan;
 mod run;
+mod simulate;
 mod words;
 
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ fn execute(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Plan(args) => runtime.block_on(plan::plan(args, &config)),
         Command::Run(args) => runtime.block_on(run::run(args, &config)),
+        Command::Simulate(args) => simulate::simulate(&args),
     }
 }
 

@@ -1,0 +1,60 @@
+//! `spotward simulate`: the engine against a region in memory, from a seed. No account is needed or touched.
+
+use sim::{Options, SCENARIOS, Scenario, Storm};
+
+use crate::args;
+use crate::failure::{Exit, Failure};
+use crate::output::{Output, Tone};
+
+/// The scenario in which group, weather and the answers to the open questions about AWS all come from the seed.
+const WEATHER: &str = "weather";
+
+/// The command.
+pub fn simulate(args: &args::Simulate) -> Result<Exit, Failure> {
+    let out = Output::new();
+    if args.list {
+        out.print(&list(&out));
+        return Ok(Exit::Nothing);
+    }
+    let (scenario, storm) = choice(&args.scenario)?;
+    let options = Options { storm, trace: args.trace, ..Options::default() };
+    let last = args.seed.saturating_add(args.seeds - 1);
+    for seed in args.seed..=last {
+        out.waiting_for(format!("seed {seed} of {last}"));
+        let report = sim::run(scenario, seed, &options);
+        let broken = !report.is_safe();
+        // Of many runs only the one that matters is shown.
+        if broken || args.seeds == 1 {
+            out.print(&report.to_string());
+        }
+        if broken {
+            out.done();
+            return Ok(Exit::Unsettled);
+        }
+    }
+    out.done();
+    if args.seeds > 1 {
+        out.print(&format!(
+            "scenario {}: seeds {} to {last}: every promise held in every run\n",
+            args.scenario, args.seed
+        ));
+    }
+    Ok(Exit::Nothing)
+}
+
+fn choice(name: &str) -> Result<(&'static Scenario, Storm), Failure> {
+    if name == WEATHER {
+        return Ok((&SCENARIOS[0], Storm::Drawn));
+    }
+    let scenario = sim::named(name).ok_or_else(|| {
+        Failure::user(format!("no scenario {name:?}"), "`spotward simulate --list` shows what there is")
+    })?;
+    Ok((scenario, Storm::Calm))
+}
+
+fn list(out: &Output) -> String {
+    let row = |name: &str, about: &str| vec![(Tone::Head, name.to_owned()), (Tone::Plain, about.to_owned())];
+    let drawn = row(WEATHER, "everything from the seed: group, faults, foreign actors, how AWS behaves");
+    let rows = std::iter::once(drawn).chain(SCENARIOS.iter().map(|scenario| row(scenario.name, scenario.about)));
+    out.table(&["scenario", "what it is about"], rows.collect())
+}
