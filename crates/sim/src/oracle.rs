@@ -13,7 +13,7 @@ use std::fmt;
 use planner::model::{GroupName, InstanceId, LifecycleState, PurchaseOption, RunState, Tags, tag};
 
 use crate::market;
-use crate::region::{Ec2, FleetRequest, MINUTE, Ms, Region, SECOND};
+use crate::region::{Ec2, FleetRequest, MINUTE, Ms, Origin, Region, SECOND, Seat, Source};
 use crate::world::Api;
 
 /// A replica may outlive its deadline by so many passes that got to see it: calls fail, EC2 takes its time. (Nothing
@@ -203,13 +203,15 @@ pub struct Oracle {
     pub overwritten: u64,
     /// Foreign changes of desired that cancelled each other out between two looks.
     pub hidden: u64,
+    /// Journals that the owner's tools deleted together with the last note of what was changed.
+    pub deletions: u64,
     /// Effects of one worker after the other had dropped the journal.
     pub drifts: u64,
     /// Calls that the role is not allowed to make.
     pub denied: u64,
     /// Relative foreign changes during a swap that left one instance too many.
     pub surpluses: u64,
-    prices_seen: Option<market::Pools>,
+    prices_seen: BTreeMap<usize, market::Pools>,
     launches: Vec<(Ms, GroupName, String, String)>,
     /// Passes that saw an instance past its deadline.
     late: BTreeMap<InstanceId, u32>,
@@ -241,8 +243,8 @@ impl Oracle {
     }
 
     /// Prices that we were told.
-    pub fn note_market(&mut self, region: &Region) {
-        self.prices_seen = Some(region.pools.clone());
+    pub fn note_market(&mut self, worker: usize, region: &Region) {
+        self.prices_seen.insert(worker, region.pools.clone());
     }
 
     /// Records the first violation.
@@ -317,7 +319,14 @@ impl Oracle {
                     }
                 }
             }
-            Api::DeleteGroupTags => self.kept_by_protection(region, done),
+            Api::DeleteGroupTags => {
+                self.kept_by_protection(region, done);
+                // Decided before the other worker's Prepare, done after it.
+                let left = after.max != book.max || after.suspended != book.suspended;
+                if done.two_workers && left && self.drifted_now(region, done.group) {
+                    self.drifts += 1;
+                }
+            }
             _ => {}
         }
         self.closed(region, done.group);
@@ -400,7 +409,10 @@ impl Oracle {
         let raised = after.journal.as_deref().and_then(raised_max);
         let ours = after.max == book.max || raised == Some((book.max, after.max));
         let strange = after.max != before.max && !ours;
-        if strange {
+        if strange && done.two_workers && after.journal.is_none() {
+            self.drifts += 1;
+            self.drifted_now(region, done.group);
+        } else if strange {
             if self.raced(region, done) {
                 // The owner's edit landed between our look and our write, and is lost: AWS has no compare-and-swap.
                 // Counted, and said aloud in docs/safety.md.
@@ -542,7 +554,7 @@ impl Oracle {
             if !market::can_stand_in(&model, name) {
                 return self.object(region, Promise::Budget, || format!("{name} cannot do the work of {model}"));
             }
-            let seen = self.prices_seen.as_ref().and_then(|pools| pools.spot(&request.zone, name));
+            let seen = self.prices_seen.get(&done.worker).and_then(|pools| pools.spot(&request.zone, name));
             let too_dear = match request.purchase {
                 PurchaseOption::Spot => seen.is_none_or(|price| price * 100 > full * (100 - MIN_SAVING_PERCENT)),
                 PurchaseOption::OnDemand => false,
@@ -553,6 +565,14 @@ impl Oracle {
                 });
             }
         }
+    }
+
+    /// Notes that two workers at once left a setting changed.
+    fn drifted_now(&mut self, region: &Region, name: &GroupName) -> bool {
+        if region.journal_text(name).is_some() {
+            return false;
+        }
+        self.books.get_mut(name).is_some_and(|book| !std::mem::replace(&mut book.drifted, true))
     }
 
     /// The owner protected the replica or its victim in the middle of the swap: both stay.
@@ -579,7 +599,17 @@ impl Oracle {
             })
         });
         let Some(book) = self.books.get_mut(name) else { return };
-        if book.surplus == 0 || unfinished || group.tags.contains_key(tag::SWAP) {
+        if unfinished || group.tags.contains_key(tag::SWAP) {
+            return;
+        }
+        if book.journal_deleted && !copies_live(region) {
+            // The owner's tools deleted the only note of what was changed: it stays changed (visible as drift).
+            book.journal_deleted = false;
+            book.max = group.max;
+            book.suspended = group.suspended.clone();
+            self.deletions += 1;
+        }
+        if book.surplus == 0 {
             return;
         }
         if group.desired > book.wanted() && group.desired <= book.wanted() + book.surplus {
@@ -622,9 +652,7 @@ impl Oracle {
         let mut unrest = Vec::new();
         for (name, book) in &self.books {
             let Some(group) = region.group(name) else { continue };
-            let copies =
-                region.view.instances.values().any(|ec2| ec2.state.is_alive() && ec2.tags.contains_key(tag::SWAP));
-            let drift_allowed = (book.journal_deleted && !copies) || book.drifted;
+            let drift_allowed = (book.journal_deleted && !copies_live(region)) || book.drifted;
             if group.tags.contains_key(tag::SWAP) {
                 unrest.push((Promise::Settings, format!("{name} still carries a journal")));
             }
@@ -688,42 +716,43 @@ impl Oracle {
     /// An enabled group is done when no on-demand member above the floor is left that could be replaced.
     fn unswapped(&self, region: &Region, name: &GroupName, book: &Book, unrest: &mut Vec<(Promise, String)>) {
         let Some(group) = region.group(name) else { return };
-        let on_demand: Vec<_> = group
-            .seats
-            .iter()
-            .filter(|seat| region.ec2(&seat.id).is_some_and(|ec2| ec2.purchase == PurchaseOption::OnDemand))
-            .collect();
-        let current = |origin: &crate::region::Origin| match (&group.source, origin) {
-            (crate::region::Source::Template(_, current), crate::region::Origin::Template(_, version)) => {
-                version == current
-            }
+        let current = |origin: &Origin| match (&group.source, origin) {
+            (Source::Template(_, current), Origin::Template(_, version)) => version == current,
             _ => true,
         };
-        let replaceable = on_demand
-            .iter()
-            .filter(|seat| {
-                !seat.protected
-                    && current(&seat.recorded)
-                    && region.ec2(&seat.id).is_some_and(|ec2| !ec2.termination_protected)
-            })
-            .count() as u32;
-        let held = on_demand.len() as u32 - replaceable;
-        let surplus = replaceable.min((replaceable + held).saturating_sub(book.floor()));
-        let no_room =
-            group.desired >= group.max && group.tags.get("spotward:on-max").map(String::as_str) == Some("skip");
+        let setting = |key: &str| group.tags.get(key).map(String::as_str);
+        let detaches = setting("spotward:removal") == Some("detach");
+        // Whom nothing keeps from leaving: no protection, and with `detach` the tag that allows us to mark it.
+        let free = |seat: &Seat, ec2: &Ec2| {
+            let markable = !detaches || ec2.tags.get("spot-enabled").map(String::as_str) == Some("true");
+            !seat.protected && !ec2.termination_protected && markable
+        };
+        let (mut on_demand, mut replaceable, mut spot_free) = (0_u32, 0_u32, 0_u32);
+        for (seat, ec2) in group.seats.iter().filter_map(|seat| Some((seat, region.ec2(&seat.id)?))) {
+            match ec2.purchase {
+                PurchaseOption::OnDemand => {
+                    on_demand += 1;
+                    replaceable += u32::from(free(seat, ec2) && current(&seat.recorded));
+                }
+                PurchaseOption::Spot => spot_free += u32::from(free(seat, ec2)),
+            }
+        }
+        let no_room = group.desired >= group.max && setting("spotward:on-max") == Some("skip");
         let unwilling = no_room
             || group.new_members_protected
             || group.launch_hook
             || group.refresh.is_some()
             || !group.scheduled.is_empty();
-        if surplus > 0 && !unwilling && group.desired > 0 {
+        if unwilling {
+            return;
+        }
+        let surplus = replaceable.min(on_demand.saturating_sub(book.floor()));
+        if surplus > 0 && group.desired > 0 {
             unrest.push((Promise::Liveness, format!("{name}: {surplus} on-demand members could still be replaced")));
         }
-        if (on_demand.len() as u32) < book.floor() {
-            unrest.push((
-                Promise::Floor,
-                format!("{name}: {} on-demand members for a floor of {}", on_demand.len(), book.floor()),
-            ));
+        if on_demand < book.floor() && spot_free > 0 {
+            let floor = book.floor();
+            unrest.push((Promise::Floor, format!("{name}: {on_demand} on-demand members for a floor of {floor}")));
         }
     }
 }
@@ -732,6 +761,11 @@ impl Oracle {
 fn raised_max(journal: &str) -> Option<(u32, u32)> {
     let (original, raised) = field(journal, "max")?.split_once('>')?;
     Some((original.parse().ok()?, raised.parse().ok()?))
+}
+
+/// A living instance carries a copy of a journal.
+fn copies_live(region: &Region) -> bool {
+    region.view.instances.values().any(|ec2| ec2.state.is_alive() && ec2.tags.contains_key(tag::SWAP))
 }
 
 /// A field of a journal, by its documented format.
