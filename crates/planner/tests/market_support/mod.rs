@@ -1,6 +1,7 @@
 //! What the market tests share: small made-up types, and the real ones.
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod group;
 pub mod real;
 
 use std::collections::{BTreeMap, BTreeSet};
