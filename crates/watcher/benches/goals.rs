@@ -19,7 +19,8 @@ fn main() {
         PathBuf::from(std::env::var_os("SPOTWARD_WATCHER_BIN").expect("SPOTWARD_WATCHER_BIN names the release build"));
     let wanted = std::env::var("WATCHER_BENCH").unwrap_or_default();
     println!("| measure | result | goal | |\n| --- | --- | --- | --- |");
-    let parts: [(&str, fn(&Path)); 9] = [
+    type Part = (&'static str, fn(&Path));
+    let parts: [Part; 9] = [
         ("size", size),
         ("start", start),
         ("memory", memory),
@@ -325,11 +326,14 @@ fn alternative(name: &str, argv: &[&str]) {
         ])
         .env("CA", stage.directory.file("ca.pem"))
         .stdin(Stdio::null())
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    let Ok(mut child) = spawned else { return println!("| {name} | not here | | | |") };
+    let Ok(child) = spawned else { return println!("| {name} | not here | | | |") };
+    // Ended with this function, also when it panics.
+    let child = Ended(child);
     wait_until("it polls", || stage.imds.count(ACTION) >= 10);
-    let process = child.id();
+    let process = child.0.id();
     let idle = status(process, "VmRSS:");
     let (before, asked) = (cpu_with_children(process), stage.imds.count(ACTION));
     wait_until("it polls on", || stage.imds.count(ACTION) >= asked + 40);
@@ -350,9 +354,16 @@ fn alternative(name: &str, argv: &[&str]) {
     }
     let after = status(process, "VmRSS:");
     let (middle, _, _) = spread(times);
-    let _ = child.kill();
-    let _ = child.wait();
     println!("| {name} | {idle} KiB | {after} KiB | {:.1} ms | {middle:.0} ms |", tick * 1_000.0);
+}
+
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Seconds of CPU, of a process and of its children that have ended.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 /// The identity document, the longest answer that we ask for, is under 1 KiB; an SNS error is under 2 KiB.
 const ANSWER_BYTES_MAX: usize = 32 * 1024;
+/// Holds nearly every answer; a buffer is not smaller than this.
+pub const BUFFER_BYTES: usize = 2_048;
 
 /// Why there is no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +86,12 @@ impl Timed {
         Err(trouble)
     }
 
+    /// For TLS, which writes twice before it reads: the second write must not wait for the first one's delayed acknowledgement.
+    pub fn without_delay(self) -> Self {
+        let _ = self.stream.set_nodelay(true);
+        self
+    }
+
     fn left(&self) -> io::Result<Duration> {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
@@ -109,15 +117,21 @@ impl Write for Timed {
     }
 }
 
-/// Reads one answer, to its stated length or to the end of the connection.
+/// Reads one answer, to its stated length or to the end of the connection. The buffer is the caller's, so that polling for ever
+/// neither allocates nor clears one each time.
 pub fn read_answer(stream: &mut impl Read, buffer: &mut Vec<u8>) -> Result<Answer, Trouble> {
-    buffer.clear();
+    let mut filled = 0;
     loop {
-        let mut chunk = [0; 2048];
-        let at_end = match stream.read(&mut chunk) {
+        if filled == buffer.len() {
+            if filled > ANSWER_BYTES_MAX {
+                return Err(Trouble::Malformed("too long"));
+            }
+            buffer.resize((2 * filled).max(BUFFER_BYTES), 0);
+        }
+        let at_end = match stream.read(&mut buffer[filled..]) {
             Ok(0) => true,
             Ok(count) => {
-                buffer.extend_from_slice(&chunk[..count]);
+                filled += count;
                 false
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -125,14 +139,11 @@ pub fn read_answer(stream: &mut impl Read, buffer: &mut Vec<u8>) -> Result<Answe
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => true,
             Err(error) => return Err(error.into()),
         };
-        if let Some(answer) = parse(buffer, at_end)? {
+        if let Some(answer) = parse(&buffer[..filled], at_end)? {
             return Ok(answer);
         }
         if at_end {
             return Err(Trouble::Cut);
-        }
-        if buffer.len() > ANSWER_BYTES_MAX {
-            return Err(Trouble::Malformed("too long"));
         }
     }
 }
@@ -150,58 +161,77 @@ pub fn read_status(stream: &mut impl Read) -> Result<u16, Trouble> {
         }
     }
     let text = line.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    std::str::from_utf8(text).ok().and_then(status_of).ok_or(Trouble::Malformed("status line"))
+    status_of(text).ok_or(Trouble::Malformed("status line"))
 }
 
-/// The answer in `bytes`; `None` while more must come.
+/// The answer in `bytes`; `None` while more must come. One pass, since it runs for every poll for weeks.
 pub fn parse(bytes: &[u8], at_end: bool) -> Result<Option<Answer>, Trouble> {
-    let Some(head_end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
-        // Whoever does not speak HTTP is found out by the first bytes, not after a time-out.
-        let start = &bytes[..bytes.len().min(7)];
-        let is_http = b"HTTP/1.".starts_with(start);
-        return if is_http { Ok(None) } else { Err(Trouble::Malformed("not HTTP/1")) };
-    };
-    let head = std::str::from_utf8(&bytes[..head_end]).map_err(|_| Trouble::Malformed("header"))?;
-    let body = &bytes[head_end + 4..];
-    let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(status_of).ok_or(Trouble::Malformed("status line"))?;
-    let (mut length, mut is_chunked, mut date, mut token_ttl_seconds) = (None, false, None, None);
-    for line in lines {
-        let (name, value) = line.split_once(':').ok_or(Trouble::Malformed("header"))?;
-        let value = value.trim();
-        if name.eq_ignore_ascii_case("content-length") {
-            let stated: usize = value.parse().map_err(|_| Trouble::Malformed("content-length"))?;
-            if stated > ANSWER_BYTES_MAX {
-                return Err(Trouble::Malformed("too long"));
+    let mut answer = Answer { status: 0, date: None, token_ttl_seconds: None, body: String::new() };
+    let (mut length, mut is_chunked) = (None, false);
+    let mut rest = bytes;
+    loop {
+        let Some(line) = take_line(&mut rest)? else {
+            // Whoever does not speak HTTP is found out by the first bytes, not after a time-out.
+            let is_http = answer.status != 0 || b"HTTP/1.".starts_with(&rest[..rest.len().min(7)]);
+            return if is_http { Ok(None) } else { Err(Trouble::Malformed("not HTTP/1")) };
+        };
+        if answer.status == 0 {
+            answer.status = status_of(line).ok_or(Trouble::Malformed("status line"))?;
+        } else if line.is_empty() {
+            break;
+        } else {
+            let colon = line.iter().position(|byte| *byte == b':').ok_or(Trouble::Malformed("header"))?;
+            let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+            let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+            match name.len() {
+                4 if is(b"date") => answer.date = text_of(value).and_then(Epoch::from_http),
+                14 if is(b"content-length") => {
+                    let stated: Option<usize> = text_of(value).and_then(|digits| digits.parse().ok());
+                    let stated = stated.ok_or(Trouble::Malformed("content-length"))?;
+                    if stated > ANSWER_BYTES_MAX {
+                        return Err(Trouble::Malformed("too long"));
+                    }
+                    length = Some(stated);
+                }
+                17 if is(b"transfer-encoding") => is_chunked = value.eq_ignore_ascii_case(b"chunked"),
+                36 if is(b"x-aws-ec2-metadata-token-ttl-seconds") => {
+                    answer.token_ttl_seconds = text_of(value).and_then(|digits| digits.parse().ok());
+                }
+                _ => {}
             }
-            length = Some(stated);
-        } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            is_chunked = value.eq_ignore_ascii_case("chunked");
-        } else if name.eq_ignore_ascii_case("date") {
-            date = Epoch::from_http(value);
-        } else if name.eq_ignore_ascii_case("x-aws-ec2-metadata-token-ttl-seconds") {
-            token_ttl_seconds = value.parse().ok();
         }
     }
     let body = match length {
-        _ if is_chunked => match unchunk(body)? {
+        _ if is_chunked => match unchunk(rest)? {
             Some(whole) => whole,
             None => return Ok(None),
         },
-        Some(length) if body.len() >= length => body[..length].to_vec(),
-        None if at_end => body.to_vec(),
+        Some(length) if rest.len() >= length => rest[..length].to_vec(),
+        None if at_end => rest.to_vec(),
         Some(_) | None => return Ok(None),
     };
-    let body = String::from_utf8(body).map_err(|_| Trouble::Malformed("text"))?;
-    Ok(Some(Answer { status, date, token_ttl_seconds, body }))
+    answer.body = String::from_utf8(body).map_err(|_| Trouble::Malformed("text"))?;
+    Ok(Some(answer))
+}
+
+/// The next line without its ending; `None` if it is not complete.
+fn take_line<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Trouble> {
+    let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
+    let line = rest[..end].strip_suffix(b"\r").ok_or(Trouble::Malformed("line ending"))?;
+    *rest = &rest[end + 1..];
+    Ok(Some(line))
+}
+
+fn text_of(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
 }
 
 /// `HTTP/1.0 200 OK`: some of the metadata service's answers are 1.0.
-fn status_of(line: &str) -> Option<u16> {
-    let rest = line.strip_prefix("HTTP/1.0 ").or_else(|| line.strip_prefix("HTTP/1.1 "))?;
-    let digits = rest.get(..3)?;
-    let ends = rest.len() == 3 || rest.as_bytes()[3] == b' ';
-    (ends && digits.bytes().all(|digit| digit.is_ascii_digit())).then(|| digits.parse().ok())?
+fn status_of(line: &[u8]) -> Option<u16> {
+    let rest = line.strip_prefix(b"HTTP/1.0 ").or_else(|| line.strip_prefix(b"HTTP/1.1 "))?;
+    let [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] = rest else { return None };
+    let ends = rest.is_empty() || rest[0] == b' ';
+    ends.then(|| [a, b, c].iter().fold(0, |sum, digit| sum * 10 + u16::from(**digit - b'0')))
 }
 
 /// Interception proxies re-chunk what SNS sends with a length.

@@ -1,6 +1,6 @@
 //! The instance metadata service, version 2 only: a session token first, then one connection per item, as the service closes each.
 
-use crate::http::{Answer, Timed, Trouble, read_answer};
+use crate::http::{Answer, BUFFER_BYTES, Timed, Trouble, read_answer};
 use crate::time::Clock;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -66,7 +66,7 @@ impl Imds {
             host: address.to_string(),
             token: None,
             request: String::with_capacity(256),
-            buffer: Vec::with_capacity(2048),
+            buffer: Vec::new(),
         }
     }
 
@@ -119,11 +119,18 @@ impl Imds {
     fn ask(&mut self, path: &str, clock: &mut Clock) -> Result<Answer, Trouble> {
         let token = self.token.as_ref().map_or("", |token| token.text.as_str());
         self.request.clear();
-        let _ = write!(
-            self.request,
-            "GET /latest/{path} HTTP/1.1\r\nHost: {}\r\nX-aws-ec2-metadata-token: {token}\r\nConnection: close\r\n\r\n",
-            self.host
-        );
+        // Pieces, not a format: this is half of what a poll costs.
+        for piece in [
+            "GET /latest/",
+            path,
+            " HTTP/1.1\r\nHost: ",
+            &self.host,
+            "\r\nX-aws-ec2-metadata-token: ",
+            token,
+            "\r\nConnection: close\r\n\r\n",
+        ] {
+            self.request.push_str(piece);
+        }
         self.exchange(clock)
     }
 
@@ -133,7 +140,8 @@ impl Imds {
         stream.write_all(self.request.as_bytes())?;
         let answer = read_answer(&mut stream, &mut self.buffer)?;
         // A long answer must not keep its memory for the life of the process.
-        self.buffer.shrink_to(2048);
+        self.buffer.truncate(BUFFER_BYTES);
+        self.buffer.shrink_to(BUFFER_BYTES);
         if let Some(date) = answer.date {
             clock.observe(date);
         }

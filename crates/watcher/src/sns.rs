@@ -134,7 +134,7 @@ impl Sns {
         // The certificates are read before connecting: that takes milliseconds in which the other side would wait for us.
         let tls = if self.endpoint.is_tls { Some(tls_config(self.ca_bundle.as_deref(), now)?) } else { None };
         let mut stream = self.connect(until)?;
-        let mut buffer = Vec::with_capacity(2048);
+        let mut buffer = Vec::new();
         let Some(tls) = tls else {
             return talk(&mut stream, request, &mut buffer);
         };
@@ -153,7 +153,7 @@ impl Sns {
         let failed = |why: &dyn std::fmt::Display| format!("{}:{}: {why}", hop.host, hop.port);
         if !self.known.is_empty() {
             match Timed::connect(&self.known, CONNECT_TIMEOUT, until) {
-                Ok(stream) => return Ok(stream),
+                Ok(stream) => return Ok(stream.without_delay()),
                 Err(_) => self.known.clear(),
             }
         }
@@ -161,7 +161,7 @@ impl Sns {
             (self.resolve)(&hop.host, hop.port).map_err(|error| failed(&format_args!("no address: {error}")))?;
         let stream = Timed::connect(&addresses, CONNECT_TIMEOUT, until).map_err(|trouble| failed(&trouble))?;
         self.known = addresses;
-        Ok(stream)
+        Ok(stream.without_delay())
     }
 
     fn pass_proxy(&self, stream: &mut Timed) -> Result<(), String> {

@@ -69,7 +69,7 @@ impl Epoch {
 
     /// `Sun, 22 Nov 2026 02:00:34 GMT`, the form of a `Date` header.
     pub fn from_http(text: &str) -> Option<Self> {
-        let bytes = text.trim().as_bytes();
+        let bytes = text.as_bytes();
         if bytes.len() != 29 || &bytes[3..5] != b", " || &bytes[25..] != b" GMT" {
             return None;
         }

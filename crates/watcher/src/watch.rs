@@ -309,7 +309,7 @@ impl Watch {
     /// Asks what is due, the notice first. Ends early if the whole service is in trouble.
     fn ask_all(&mut self) -> Result<(), ImdsTrouble> {
         if self.action.is_due() {
-            let asked = self.get("spot/instance-action");
+            let asked = self.get("meta-data/spot/instance-action");
             let read = asked.and_then(|body| body.map(|text| read_action(&text)).transpose());
             let every = self.settings.action_every;
             if let Some(Some(event)) = self.settle("interruption notice", read, |watch| &mut watch.action, every)? {
@@ -321,7 +321,7 @@ impl Watch {
             self.settle("identity", asked, |watch| &mut watch.start, self.settings.other_every)?;
         }
         if self.rebalance.is_due() {
-            let asked = self.get("events/recommendations/rebalance");
+            let asked = self.get("meta-data/events/recommendations/rebalance");
             let read = asked.and_then(|body| body.map(|text| read_rebalance(&text)).transpose());
             let every = self.settings.other_every;
             if let Some(Some(event)) =
@@ -331,7 +331,7 @@ impl Watch {
             }
         }
         if self.target.is_due() {
-            let asked = self.get("autoscaling/target-lifecycle-state");
+            let asked = self.get("meta-data/autoscaling/target-lifecycle-state");
             if let Some(state) =
                 self.settle("target state", asked, |watch| &mut watch.target, self.settings.other_every)?
             {
@@ -348,7 +348,7 @@ impl Watch {
     }
 
     fn get(&mut self, item: &str) -> Result<Option<String>, ImdsTrouble> {
-        self.imds.get(&format!("meta-data/{item}"), &mut self.clock)
+        self.imds.get(item, &mut self.clock)
     }
 
     /// Books an answer: when to ask again, and what to say. `None` if it was trouble of this item alone.
@@ -386,11 +386,11 @@ impl Watch {
     fn learn(&mut self) -> Result<(), ImdsTrouble> {
         if self.is_spot.is_none() {
             // Absent on very old services: then it is worth watching.
-            let life_cycle = self.get("instance-life-cycle")?;
+            let life_cycle = self.get("meta-data/instance-life-cycle")?;
             self.is_spot = Some(life_cycle.is_none_or(|text| text.trim() == "spot"));
         }
         if self.who.is_none() {
-            let document = self.imds.get("dynamic/instance-identity/document", &mut self.clock)?;
+            let document = self.get("dynamic/instance-identity/document")?;
             let who = document.as_deref().and_then(read_identity).ok_or(Trouble::Malformed("identity document"))?;
             self.who = Some(who);
         }
