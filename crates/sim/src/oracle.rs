@@ -306,6 +306,16 @@ impl Oracle {
             // The owner raised MaxSize himself, to the very number that we are about to call ours.
             Api::CreateOrUpdateTags => {
                 let max = after.journal.as_deref().and_then(raised_max);
+                if let Some((original, _)) = max
+                    && original == after.max
+                    && original != book.max
+                    && book.journal_deleted
+                    && let Some(book) = self.books.get_mut(done.group)
+                {
+                    // The owner's tools deleted the only note of a raise: nobody can tell it from his own value.
+                    book.max = original;
+                    self.deletions += 1;
+                }
                 if let Some((original, raised)) = max
                     && raised == book.max
                     && original != book.max
@@ -406,8 +416,10 @@ impl Oracle {
 
     fn settings(&mut self, region: &Region, done: &Done<'_>, book: &Book, after: &Facts) {
         let before = done.before;
-        let raised = after.journal.as_deref().and_then(raised_max);
-        let ours = after.max == book.max || raised == Some((book.max, after.max));
+        // The journal on the group, or a living copy of it, says what we may write.
+        let says = |text: &str| raised_max(text) == Some((book.max, after.max));
+        let told = after.journal.as_deref().is_some_and(says) || copies(region).any(says);
+        let ours = after.max == book.max || told;
         let strange = after.max != before.max && !ours;
         if strange && done.two_workers && after.journal.is_none() {
             self.drifts += 1;
@@ -602,13 +614,6 @@ impl Oracle {
         if unfinished || group.tags.contains_key(tag::SWAP) {
             return;
         }
-        if book.journal_deleted && !copies_live(region) {
-            // The owner's tools deleted the only note of what was changed: it stays changed (visible as drift).
-            book.journal_deleted = false;
-            book.max = group.max;
-            book.suspended = group.suspended.clone();
-            self.deletions += 1;
-        }
         if book.surplus == 0 {
             return;
         }
@@ -652,7 +657,7 @@ impl Oracle {
         let mut unrest = Vec::new();
         for (name, book) in &self.books {
             let Some(group) = region.group(name) else { continue };
-            let drift_allowed = (book.journal_deleted && !copies_live(region)) || book.drifted;
+            let drift_allowed = (book.journal_deleted && copies(region).next().is_none()) || book.drifted;
             if group.tags.contains_key(tag::SWAP) {
                 unrest.push((Promise::Settings, format!("{name} still carries a journal")));
             }
@@ -763,9 +768,14 @@ fn raised_max(journal: &str) -> Option<(u32, u32)> {
     Some((original.parse().ok()?, raised.parse().ok()?))
 }
 
-/// A living instance carries a copy of a journal.
-fn copies_live(region: &Region) -> bool {
-    region.view.instances.values().any(|ec2| ec2.state.is_alive() && ec2.tags.contains_key(tag::SWAP))
+/// Copies of journals on living instances.
+fn copies(region: &Region) -> impl Iterator<Item = &str> {
+    region
+        .view
+        .instances
+        .values()
+        .filter(|ec2| ec2.state.is_alive())
+        .filter_map(|ec2| ec2.tags.get(tag::SWAP).map(String::as_str))
 }
 
 /// A field of a journal, by its documented format.

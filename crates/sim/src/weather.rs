@@ -594,7 +594,8 @@ pub fn calm(world: &mut World) {
         exit_standby(world, &name, &seat.id);
     }
     for seat in &group.seats {
-        if seat.target == Some(Target::Unhealthy) {
+        let unregistered = group.load_balanced && seat.target.is_none() && seat.lifecycle == LifecycleState::InService;
+        if seat.target == Some(Target::Unhealthy) || unregistered {
             set_seat(world, &name, &seat.id, |seat| seat.target = Some(Target::Healthy));
         }
     }
