@@ -7,7 +7,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::{Group, LifecycleState, Price};
+use crate::model::{Group, LifecycleState, Member, Price};
 use crate::policy::Policy;
 use crate::stats::Cost;
 
@@ -55,18 +55,23 @@ pub fn overlap_seconds(group: &Group, policy: &Policy) -> u64 {
 }
 
 /// How long a new member of this group may be expected to live: as long as half of its members have lived already. That
-/// is an underestimate for a group that was made an hour ago, and becomes true by itself. Where it is known how often
-/// the pool is interrupted (per instance and month), whichever end comes sooner shortens it.
+/// is an underestimate for a group that was made an hour ago, and becomes true by itself. Members that we brought do not
+/// count beside others: they are young because of us. Where it is known how often the pool is interrupted (per instance
+/// and month), that shortens it.
 pub fn life_seconds(group: &Group, interruptions_per_month: Option<f64>, now: Timestamp) -> u64 {
     const MONTH_SECONDS: f64 = 730.0 * 3600.0;
-    let mut ages: Vec<i64> = group
-        .members
-        .iter()
-        .filter(|member| member.lifecycle == LifecycleState::InService)
-        .filter_map(|member| Some((now.as_second() - member.launched_at()?.as_second()).max(0)))
-        .collect();
-    ages.sort_unstable();
-    let Some(median) = ages.get(ages.len() / 2) else { return 0 };
+    let ages = |of: &dyn Fn(&Member) -> bool| -> Vec<i64> {
+        let in_service = group.members.iter().filter(|member| member.lifecycle == LifecycleState::InService);
+        let launches = in_service.filter(|member| of(member)).filter_map(Member::launched_at);
+        let mut ages: Vec<i64> = launches.map(|at| (now.as_second() - at.as_second()).max(0)).collect();
+        ages.sort_unstable();
+        ages
+    };
+    let mut ages_that_count = ages(&|member| member.ours.is_none());
+    if ages_that_count.is_empty() {
+        ages_that_count = ages(&|_| true);
+    }
+    let Some(median) = ages_that_count.get(ages_that_count.len() / 2) else { return 0 };
     match interruptions_per_month {
         Some(rate) if rate > 0.0 => {
             // Two independent ends: their rates add up.

@@ -654,10 +654,12 @@ impl<'a> Fallback<'a> {
     fn of(group: Option<&Group>, config: &'a Config) -> Fallback<'a> {
         let named =
             |name: Option<&String>| PROFILES.iter().find(|profile| Some(profile.name) == name.map(|n| n.trim()));
+        let tag = group.and_then(|group| group.tags.get(&format!("{NAMESPACE}profile")));
         Fallback {
-            of_group: named(group.and_then(|group| group.tags.get(&format!("{NAMESPACE}profile")))),
+            of_group: named(tag),
             config,
-            of_deployment: named(config.defaults.get("profile")),
+            // A group that names a profile, be it `none`, does not want the deployment's.
+            of_deployment: named(config.defaults.get("profile")).filter(|_| tag.is_none()),
         }
     }
 

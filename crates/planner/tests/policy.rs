@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
+use jiff::tz::TimeZone;
 use planner::model::{Group, LaunchSource};
-use planner::policy::{self, AllocationStrategy, Config, OnDemandFloor, Policy, Removal, SETTINGS, TypePatterns};
+use planner::pace::Schedule;
+use planner::policy::{
+    self, AllocationStrategy, Config, OnDemandFloor, PROFILES, Policy, Removal, SETTINGS, Saving, TypePatterns,
+};
 
 fn group(tags: &[(&str, &str)]) -> Group {
     Group {
@@ -89,6 +93,7 @@ fn the_defaults_are_the_careful_choice() {
     assert_eq!(policy.removal, Removal::Terminate);
     assert!(!policy.any_cpu_manufacturer && !policy.previous_generation && !policy.burstable);
     assert!(!policy.roll_forward && !policy.ignore_launch_hooks);
+    assert_eq!((policy.pool_loss_percent, policy.requires_payback, policy.profile), (34, true, None));
 }
 
 #[test]
@@ -106,6 +111,14 @@ fn every_setting_is_read_from_its_tag() {
         ("spotward:pools-to-use", "3"),
         ("spotward:max-price", "80%"),
         ("spotward:min-saving", "25%"),
+        ("spotward:min-saving-per-hour", "0.005"),
+        ("spotward:payback", "ignore"),
+        ("spotward:pool-loss", "50%"),
+        ("spotward:swaps-per-hour", "6"),
+        ("spotward:schedule", "9-18 mon-fri"),
+        ("spotward:schedule-zone", "Europe/Berlin"),
+        ("spotward:schedule-state", "off"),
+        ("spotward:profile", "batch"),
         ("spotward:removal", "detach"),
         ("spotward:on-max", "skip"),
         ("spotward:launch-hooks", "ignore"),
@@ -124,6 +137,10 @@ fn every_setting_is_read_from_its_tag() {
     assert_eq!((policy.max_vcpus_percent, policy.max_memory_percent), (Some(150), None));
     assert_eq!((policy.strategy, policy.pools_to_use), (AllocationStrategy::LowestPrice, Some(3)));
     assert_eq!((policy.max_price_percent, policy.min_saving_percent), (Some(80), 25));
+    assert_eq!((policy.min_saving_per_hour, policy.requires_payback), (Saving(5000), false));
+    assert_eq!((policy.pool_loss_percent, policy.swaps_per_hour, policy.profile), (50, 6, Some("batch")));
+    let berlin = TimeZone::get("Europe/Berlin").expect("a known zone");
+    assert_eq!(policy.schedule, Schedule::parse("9-18 1-5", berlin).expect("a schedule").inverted());
     assert_eq!((policy.removal, policy.may_raise_max), (Removal::Detach, false));
     assert!(policy.ignore_launch_hooks && policy.roll_forward);
     assert_eq!((policy.min_age_seconds, policy.quiet_seconds), (90, 120));
@@ -279,6 +296,22 @@ fn values_on_both_sides_of_each_edge() {
         ),
         ("max-price", vec!["none", "1%", "100%"], vec!["0%", "101%", "0.05", "any"]),
         ("min-saving", vec!["0%", "99%"], vec!["100%", "10", "-1%", "9.5%"]),
+        (
+            "min-saving-per-hour",
+            vec!["0", "0.005", "12", "0.000001", "9999.999999"],
+            vec!["", "-1", ".5", "1.", "0,5", "1e-3", "0.0000001", "10000", "$1", "+1"],
+        ),
+        ("payback", vec!["require", "ignore"], vec!["true"]),
+        ("pool-loss", vec!["1%", "100%"], vec!["0%", "101%", "34", "none"]),
+        ("swaps-per-hour", vec!["1", "60"], vec!["0", "61", "any"]),
+        (
+            "schedule",
+            vec!["* *", "9-18", "22-6 fri", "9-17 1-5; 10 sat"],
+            vec!["", "always", "25", "9-18 noday", "0 9 * * *"],
+        ),
+        ("schedule-zone", vec!["UTC", "Europe/Berlin", "Asia/Kolkata"], vec!["Europe/Atlantis", "", "+01:00"]),
+        ("schedule-state", vec!["on", "off"], vec!["true"]),
+        ("profile", vec!["none", "web", "batch", "critical"], vec!["", "Web", "prod"]),
         ("removal", vec!["terminate", "detach", "autoscaling"], vec!["kill"]),
         ("on-max", vec!["raise", "skip"], vec!["true"]),
         ("launch-hooks", vec!["skip", "ignore"], vec!["run"]),
@@ -377,4 +410,56 @@ fn the_first_pattern_that_matches_is_the_place_in_the_owners_list() {
     let place = |name: &str| patterns.position(name, "m5.large");
     assert_eq!((place("r5.large"), place("m5.large"), place("c5.large")), (Some(0), Some(1), Some(2)));
     assert_eq!(TypePatterns(vec!["r*".to_owned()]).position("c5.large", "m5.large"), None);
+}
+
+#[test]
+fn the_predecessors_schedule_is_read() {
+    let policy = good(&[
+        ("autospotting_cron_schedule", "22-6 *"),
+        ("autospotting_cron_timezone", "America/New_York"),
+        ("autospotting_cron_schedule_state", "on"),
+    ]);
+    let new_york = TimeZone::get("America/New_York").expect("a known zone");
+    assert_eq!(policy.schedule, Schedule::parse("22-6", new_york).expect("a schedule"));
+}
+
+#[test]
+fn money_is_read_without_rounding() {
+    let saving = |text| good(&[("spotward:min-saving-per-hour", text)]).min_saving_per_hour.0;
+    assert_eq!((saving("0"), saving("0.1"), saving("0.000001"), saving("12.5")), (0, 100_000, 1, 12_500_000));
+}
+
+#[test]
+fn every_profile_is_understood_and_sets_every_part() {
+    for profile in PROFILES {
+        let policy = good(&[("spotward:profile", profile.name)]);
+        assert_eq!(policy.profile, Some(profile.name));
+        let keys: Vec<&str> = profile.settings.iter().map(|(key, _)| *key).collect();
+        assert_eq!(keys, ["min-on-demand", "pool-loss", "allocation-strategy", "min-saving", "swaps-per-hour"]);
+        // The same as saying it all by hand.
+        let mut tags: Vec<(String, &str)> =
+            profile.settings.iter().map(|(key, value)| (format!("spotward:{key}"), *value)).collect();
+        tags.push(("spotward:profile".to_owned(), profile.name));
+        let tags: Vec<(&str, &str)> = tags.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+        assert_eq!(policy, good(&tags));
+    }
+    let web = good(&[("spotward:profile", "web")]);
+    assert_eq!((web.min_on_demand.of(10), web.pool_loss_percent), (2, 10));
+    let critical = good(&[("spotward:profile", "critical")]);
+    assert_eq!((critical.min_on_demand.of(5), critical.strategy), (3, AllocationStrategy::CapacityOptimized));
+}
+
+#[test]
+fn what_is_said_on_the_same_place_beats_the_profile_and_the_nearer_place_beats_the_farther() {
+    let loss = |tags, defaults| read_with(tags, defaults).expect("understood").pool_loss_percent;
+    let web: &[(&str, &str)] = &[("spotward:profile", "web")];
+    assert_eq!(loss(web, &[]), 10);
+    assert_eq!(loss(&[("spotward:profile", "web"), ("spotward:pool-loss", "25%")], &[]), 25);
+    assert_eq!(loss(&[], &[("profile", "batch")]), 50);
+    assert_eq!(loss(&[], &[("profile", "batch"), ("pool-loss", "40%")]), 40);
+    assert_eq!(loss(web, &[("profile", "batch"), ("pool-loss", "40%")]), 10, "the group's own profile is nearer");
+    assert_eq!(loss(&[("spotward:profile", "none")], &[("profile", "batch")]), 34, "a group can refuse it");
+    // An alias on the group is a wish of the group.
+    let floor = good(&[("spotward:profile", "web"), ("autospotting_min_on_demand_number", "1")]).min_on_demand;
+    assert_eq!(floor, OnDemandFloor { number: 1, percent: 0 });
 }
