@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use aws_sdk_autoscaling::types as asg;
 use aws_sdk_ec2::types as ec2;
 use engine::CloudError;
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use planner::model::{
     Activity, Details, Group, GroupName, InstanceId, LaunchFacts, LaunchSource, LifecycleState, Observation, Role,
@@ -22,6 +23,8 @@ const INSTANCES_PER_PAGE: i32 = 1000;
 const NAMES_PER_CALL: usize = 50;
 /// Instance ids in one call: EC2 throttles unbounded filters, and long lists of ids are answered on one page.
 const IDS_PER_CALL: usize = 500;
+/// EC2 refills twenty describe calls a second, for everybody in the account.
+const BATCHES_AT_A_TIME: usize = 4;
 /// Ids in one DescribeAutoScalingInstances.
 const MEMBER_IDS_PER_CALL: usize = 50;
 /// Enough to see what runs, what ended last, and our own decrement.
@@ -289,18 +292,19 @@ impl Aws {
         while let Some(page) = pages.next().await {
             let page = page.map_err(refused(Service::Ec2, "DescribeInstances"))?;
             found.extend(
-                page.reservations().iter().flat_map(|reservation| reservation.instances()).filter_map(|instance| convert::seen(instance, &self.config)),
+                page.reservations()
+                    .iter()
+                    .flat_map(|reservation| reservation.instances())
+                    .filter_map(|instance| convert::seen(instance, &self.config)),
             );
         }
         Ok(found)
     }
 
     async fn instances_by_id(&self, ids: &[InstanceId]) -> Result<Vec<Seen>, CloudError> {
-        let mut found = Vec::new();
-        for ids in ids.chunks(IDS_PER_CALL) {
-            found.extend(self.batch(ids.to_vec()).await?);
-        }
-        Ok(found)
+        let batches = ids.chunks(IDS_PER_CALL).map(|ids| self.batch(ids.to_vec()));
+        let found: Vec<Vec<Seen>> = stream::iter(batches).buffered(BATCHES_AT_A_TIME).try_collect().await?;
+        Ok(found.concat())
     }
 
     /// One id that EC2 does not know (any more, or yet) fails the whole batch: it is dropped, and the rest asked again.
