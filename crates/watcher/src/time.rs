@@ -73,7 +73,21 @@ impl Epoch {
         if bytes.len() != 29 || &bytes[3..5] != b", " || &bytes[25..] != b" GMT" {
             return None;
         }
-        let month = MONTHS.iter().position(|name| name.as_bytes() == &bytes[8..11])? as i64 + 1;
+        let month = match &bytes[8..11] {
+            b"Jan" => 1,
+            b"Feb" => 2,
+            b"Mar" => 3,
+            b"Apr" => 4,
+            b"May" => 5,
+            b"Jun" => 6,
+            b"Jul" => 7,
+            b"Aug" => 8,
+            b"Sep" => 9,
+            b"Oct" => 10,
+            b"Nov" => 11,
+            b"Dec" => 12,
+            _ => return None,
+        };
         Self::from_civil(
             number(&bytes[12..16])?,
             month,
@@ -134,8 +148,6 @@ impl Epoch {
         (year, month, day, [seconds / 3_600, seconds / 60 % 60, seconds % 60])
     }
 }
-
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 fn days_in(year: i64, month: i64) -> i64 {
     let is_leap_year = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
