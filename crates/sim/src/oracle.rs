@@ -316,6 +316,18 @@ impl Oracle {
                     book.max = original;
                     self.deletions += 1;
                 }
+                let suspends = after.journal.as_deref().and_then(|journal| field(journal, "az")) == Some("1");
+                if suspends
+                    && book.suspended.contains("AZRebalance")
+                    && done.before.journal != after.journal
+                    && self.raced(region, done)
+                {
+                    // The owner suspended it himself a moment ago, and it will be resumed with ours.
+                    self.overwritten += 1;
+                    if let Some(book) = self.books.get_mut(done.group) {
+                        book.suspended.remove("AZRebalance");
+                    }
+                }
                 if let Some((original, raised)) = max
                     && raised == book.max
                     && original != book.max
@@ -327,6 +339,19 @@ impl Oracle {
                         book.max = original;
                         book.desired = book.desired.min(original);
                     }
+                }
+            }
+            Api::SetDesiredCapacity => {
+                // Somebody else lowered desired by ending our victim or replica himself: on AWS that looks exactly like
+                // our own decrement, and the unit that we give back is one too many.
+                let foreign = region.group(done.group).is_some_and(|group| {
+                    let to = done.before.desired;
+                    group.activities.iter().any(|record| {
+                        record.by_request && !record.ours && record.shrank.is_some_and(|(_, shrunk)| shrunk == to)
+                    })
+                });
+                if let Some(book) = self.books.get_mut(done.group).filter(|_| foreign) {
+                    book.surplus = book.surplus.max(after.desired.saturating_sub(book.wanted()));
                 }
             }
             Api::DeleteGroupTags => {

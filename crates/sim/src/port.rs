@@ -369,14 +369,18 @@ impl Sim {
             Action::Detach { victim, .. } => {
                 self.change(Api::DetachInstances, group, Some(victim), |world| {
                     enabled_or_denied(world, group, "autoscaling:DetachInstances")?;
-                    world.region.detach(group, victim, true)
+                    world.region.detach(group, victim, true)?;
+                    world.region.sign_last_activity(group, victim);
+                    Ok(())
                 })
                 .await
             }
             Action::Terminate { member, .. } => {
                 self.change(Api::TerminateInstanceInAutoScalingGroup, group, Some(member), |world| {
                     enabled_or_in_flight_or_denied(world, group, "autoscaling:TerminateInstanceInAutoScalingGroup")?;
-                    world.region.terminate_member(member, true)
+                    world.region.terminate_member(member, true)?;
+                    world.region.sign_last_activity(group, member);
+                    Ok(())
                 })
                 .await
             }

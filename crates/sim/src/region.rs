@@ -161,6 +161,8 @@ pub struct Record {
     pub shrank: Option<(u32, u32)>,
     /// Somebody called the API.
     pub by_request: bool,
+    /// We did. AWS does not tell; the oracle knows.
+    pub ours: bool,
 }
 
 /// A launch beyond desired that is followed by a termination.
@@ -528,6 +530,7 @@ impl Region {
             ended: None,
             shrank: None,
             by_request: false,
+            ours: false,
         });
         let ec2 = self.ec2_mut(id);
         ec2.tags.extend(propagated);
@@ -609,7 +612,14 @@ impl Region {
             group.desired = to;
         }
         let until = now + group.drain;
-        group.activities.push(Record { instance: id.clone(), started: now, ended: None, shrank, by_request: true });
+        group.activities.push(Record {
+            instance: id.clone(),
+            started: now,
+            ended: None,
+            shrank,
+            by_request: true,
+            ours: false,
+        });
         let seat = self.seat_mut(name, id);
         seat.lifecycle = LifecycleState::Detaching;
         seat.until = until;
@@ -1250,7 +1260,14 @@ impl Region {
         // Draining and hooks only make sense for a machine that still runs.
         let held = if running { group.drain + group.hook.unwrap_or(0) } else { 0 };
         let retained = running && group.retains && group.hook.is_some();
-        group.activities.push(Record { instance: id.clone(), started: now, ended: None, shrank, by_request: false });
+        group.activities.push(Record {
+            instance: id.clone(),
+            started: now,
+            ended: None,
+            shrank,
+            by_request: false,
+            ours: false,
+        });
         const KEPT: usize = 20;
         if group.activities.len() > KEPT {
             group.activities.remove(0);
@@ -1320,6 +1337,7 @@ impl Region {
             ended: None,
             shrank: None,
             by_request: false,
+            ours: false,
         });
         id
     }
@@ -1327,6 +1345,13 @@ impl Region {
     fn new_id(&mut self) -> InstanceId {
         self.next_id += 1;
         InstanceId::new(format!("i-{}", self.next_id))
+    }
+
+    /// The latest activity about a member was caused by us.
+    pub fn sign_last_activity(&mut self, name: &GroupName, id: &InstanceId) {
+        if let Some(record) = self.group_mut(name).activities.iter_mut().rev().find(|record| record.instance == *id) {
+            record.ours = true;
+        }
     }
 
     /// The journal tag of a group, if it has one.

@@ -24,6 +24,8 @@ use crate::world::{Blow, Sim, World};
 const START: Ms = 1_790_000_000_000;
 /// Passes under the weather.
 const STORM_PASSES: u32 = 30;
+/// Passes of a scripted scenario before its owner starts to tidy up.
+const SCRIPT_PASSES: u32 = 4;
 /// Once calm, a group of up to four members has to be at rest after so many passes: four swaps of about a dozen passes,
 /// launch windows to wait for, and whatever was left behind to clear up first.
 pub const CALM_PASSES: u32 = 240;
@@ -218,7 +220,8 @@ impl Play<'_> {
     }
 
     fn storm(&mut self) {
-        for number in 0..STORM_PASSES {
+        let passes = if matches!(self.options.storm, Storm::Calm) { SCRIPT_PASSES } else { STORM_PASSES };
+        for number in 0..passes {
             if self.broken() {
                 return;
             }
