@@ -225,7 +225,8 @@ pub fn pass_line(pass: &Pass, stack: &str, millis: i64) -> Value {
     let acted =
         |wanted: &str| matches!(outcome, Outcome::Acted) && planned.is_some_and(|action| action.name() == wanted);
     line["Launched"] = json!(count(acted("launch")));
-    line["Swapped"] = json!(count(acted("terminate") || acted("detach")));
+    line["Swapped"] =
+        json!(count(matches!(outcome, Outcome::Acted) && pass.look.as_ref().is_some_and(completes_a_swap)));
     match outcome {
         Outcome::Refused(refusal) => line["refusal"] = json!(refusal.to_string()),
         Outcome::Failed(error) => line["error"] = json!({ "kind": error_kind(error), "text": error.to_string() }),
@@ -242,4 +243,15 @@ pub fn pass_line(pass: &Pass, stack: &str, millis: i64) -> Value {
     line["wait"] = json!(view.wait);
     line["blockers"] = json!(view.blockers);
     line
+}
+
+/// The action removes a member for which its replica stands in. A replica that leaves again is no swap, and what an
+/// undo removes is none either.
+fn completes_a_swap(look: &Look) -> bool {
+    let Some(Action::Terminate { member: leaving, .. } | Action::Detach { victim: leaving, .. }) = &look.plan.action
+    else {
+        return false;
+    };
+    let journal = look.observation.group.journal().and_then(Result::ok);
+    look.plan.swap == "attached" && journal.is_some_and(|journal| journal.replica != *leaving)
 }

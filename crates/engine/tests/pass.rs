@@ -208,10 +208,11 @@ fn suspending_rebalancing_needs_no_second_look() {
     check(
         Script::of(&[zones]),
         expect![[r#"
-        look at web
-        prepare on web
-        => acted, goes on
-    "#]],
+            look at web
+            look at web
+            prepare on web
+            => acted, goes on
+        "#]],
     );
 }
 

@@ -24,6 +24,8 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
 const DOOM: SignedDuration = SignedDuration::from_mins(60);
 /// A victim that vanished without a trace in the activities: after so long we forfeit.
 const TRACE: SignedDuration = SignedDuration::from_mins(30);
+/// Settle time of a group whose owner's wishes we do not know (any more).
+const SETTLE_SECONDS: u32 = 30;
 
 /// Where one swap stands. Derived from the group, its journal and our replica; never stored.
 #[derive(Clone, Debug)]
@@ -247,7 +249,7 @@ impl<'a> Swap<'a> {
         config: &Config,
         now: Timestamp,
     ) -> Step {
-        let cx = Context { group, market, config, now };
+        let cx = Context { group, policy, market, config, now };
         match self {
             Swap::Idle => Step::Start,
             Swap::Foreign { .. } | Swap::Unreadable { .. } => Step::HandsOff,
@@ -290,6 +292,7 @@ impl<'a> Swap<'a> {
 /// What every step looks at.
 struct Context<'a> {
     group: &'a Group,
+    policy: Option<&'a Policy>,
     market: Option<&'a Market>,
     config: &'a Config,
     now: Timestamp,
@@ -405,7 +408,8 @@ impl<'a> Context<'a> {
         let victim = group.member(&journal.victim);
         let fit = victim.is_some_and(|member| {
             let leaves = replica.purchase.opposite();
-            preflight::unfit(member, leaves, group, policy, Strictness::Replace, self.now).is_none()
+            may_leave(member)
+                && preflight::unfit(member, leaves, group, policy, Strictness::Replace, self.now).is_none()
         });
         let dying = replica.state != RunState::Running || replica.interrupted;
         let late = replica.ours.deadline - ARM_MARGIN <= self.now;
@@ -466,7 +470,8 @@ impl<'a> Context<'a> {
             return if overdue { self.settle(journal, true) } else { Step::Wait(Wait::Blocked(blockers)) };
         }
         let expect = Expect::unchanged(group);
-        if preflight::unfit(victim, victim.purchase, group, policy, Strictness::Replace, self.now).is_some() {
+        let unfit = preflight::unfit(victim, victim.purchase, group, policy, Strictness::Replace, self.now).is_some();
+        if unfit || !may_leave(victim) {
             // Protected mid-swap, say: another of its type and zone, or the replica goes again.
             let other = group.members.iter().filter(|member| member.id != replica.id && member.zone == victim.zone);
             let other = other
@@ -516,6 +521,10 @@ impl<'a> Context<'a> {
         if activities.iter().any(|activity| activity.shrank.is_some() && activity.started_at >= since) {
             return self.settle(journal, true);
         }
+        // The group may still be replacing whom it has lost: who is surplus shows when it stands still.
+        if !self.group.is_stable() && journal.written_at + TRACE > self.now {
+            return Step::Wait(Wait::Unstable { serving: self.group.serving(), desired: self.group.desired });
+        }
         let surplus = match cause {
             Undo::VictimGone => {
                 // Since the journal was written only its end can name the victim; its launch says nothing.
@@ -564,14 +573,16 @@ impl<'a> Context<'a> {
         let victim_is_spot = victim.is_some_and(|member| member.purchase == PurchaseOption::Spot);
         // On the way back that is what we wanted: the spot member goes.
         if victim_is_spot {
-            return victim;
+            return victim.filter(|member| may_leave(member));
         }
         let floor = policy.map_or(0, |policy| policy.min_on_demand.of(journal.desired));
         if group.in_service(PurchaseOption::OnDemand) <= floor {
             return newest(group, PurchaseOption::Spot, |member| member.ours.is_some());
         }
         let since = journal.written_at;
-        newest(group, PurchaseOption::OnDemand, |member| member.launched_at().is_some_and(|at| at >= since)).or(victim)
+        newest(group, PurchaseOption::OnDemand, |member| member.launched_at().is_some_and(|at| at >= since))
+            .or(victim.filter(|victim| !victim.protected))
+            .or_else(|| newest(group, PurchaseOption::OnDemand, |_| true))
     }
 
     /// Removes `surplus` with a decrement once the group stands still. Without one, or if it is protected, or if the
@@ -600,7 +611,10 @@ impl<'a> Context<'a> {
                         | LifecycleState::Other(_) => false,
                     }
             });
-        if !group.is_stable() && !others_stable {
+        // One that serves leaves a group that stands still; one that does not must not be missed: with as many serving
+        // as desired the group has one too many already, and will see to that itself.
+        let still = if surplus.serves() { group.is_stable() } else { others_stable };
+        if !still {
             return Step::Wait(Wait::Unstable { serving: group.serving(), desired: group.desired });
         }
         Step::Do(Action::Terminate { member: surplus.id.clone(), expect: Expect::unchanged(group) })
@@ -616,24 +630,43 @@ impl<'a> Context<'a> {
         if let Some(victim) = victim.filter(|member| member.is_doomed() && !member.lifecycle.is_leaving()) {
             return Step::Do(Action::Pardon { victim: victim.id.clone() });
         }
+        let inside = group
+            .member(&journal.replica)
+            .filter(|member| !member.lifecycle.is_leaving() && member.is_replica())
+            .map(|member| Finished::Member(member.id.clone()));
+        // Both stay: that has to be said for good before anything else. If desired came back to one more by somebody
+        // else's hand, the next look would take that unit for ours.
+        let both_stay = victim.is_some_and(|victim| victim.lifecycle == LifecycleState::InService)
+            || group.desired != journal.desired;
+        if on_group && both_stay && inside.is_some() {
+            return Step::Do(Action::Finish { replica: inside, drop_journal: false });
+        }
         // Only our own value is restored: the owner may have changed it meanwhile, and must have done so if MinSize is
         // above the old one.
         let raised = journal.raised_max.filter(|max| group.max_size == max.raised && max.original >= group.min_size);
         // With more than the owner's ceiling running, lowering MaxSize lets the group remove one by its own policy:
         // never while members come and go.
-        let above = raised.filter(|max| group.desired > max.original && !group.is_stable());
+        let above = raised.filter(|max| group.desired > max.original && !is_served(group));
         let max = raised.filter(|_| above.is_none());
         let resume_az_rebalance = journal.suspends_az_rebalance && group.suspends("AZRebalance");
         if max.is_some() || resume_az_rebalance {
             return Step::Do(Action::Restore { max, resume_az_rebalance });
         }
         if let Some(max) = above {
+            // That may take long; our own instance outside must not outlive its deadline for it.
+            let outside = group.replica(&journal.replica).filter(|replica| replica.state.is_alive());
+            if let Some(replica) = outside.filter(|replica| replica.ours.deadline <= self.now) {
+                return Step::Do(Action::Discard { replica: replica.id.clone() });
+            }
             return Step::Wait(Wait::AboveCeiling { desired: group.desired, ceiling: max.original });
         }
-        let inside = group
-            .member(&journal.replica)
-            .filter(|member| !member.lifecycle.is_leaving() && member.is_replica())
-            .map(|member| Finished::Member(member.id.clone()));
+        // A stale look may show MaxSize and AZRebalance as they were before we changed them.
+        let has_effects = journal.raised_max.is_some() || journal.suspends_az_rebalance;
+        let seconds = self.policy.map_or(SETTLE_SECONDS, |policy| policy.settle_seconds);
+        let until = journal.written_at + SignedDuration::from_secs(i64::from(seconds));
+        if on_group && has_effects && until > self.now {
+            return Step::Wait(Wait::Settle { until });
+        }
         let outside = group
             .replica(&journal.replica)
             .filter(|replica| replica.state.is_alive() && replica.ours.journal.is_some())
@@ -697,6 +730,13 @@ fn is_stopping(state: RunState) -> bool {
         RunState::Stopping | RunState::Stopped => true,
         RunState::Pending | RunState::Running | RunState::ShuttingDown | RunState::Terminated => false,
     }
+}
+
+/// As many serve as are wanted, and nobody is on its way in. Members on their way out no longer count: a termination
+/// hook may hold them for days.
+fn is_served(group: &Group) -> bool {
+    let pending = group.members.iter().any(|member| member.lifecycle == LifecycleState::Pending);
+    group.serving() >= group.desired && !pending
 }
 
 /// Nobody has looked yet whether EC2 protects it from termination.

@@ -2551,6 +2551,9 @@ fn a_mark_that_cannot_be_made_is_given_up_at_the_deadline() {
            journal  i-9 for i-1  desired 1  age 31m
            set  removal=detach
            propagates  spot-enabled=true",
-        expect![[r#""#]],
+        expect![[r#"
+            attached
+              do      terminate i-9 if 2 are wanted and 2 serve
+        "#]],
     );
 }

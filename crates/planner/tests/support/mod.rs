@@ -14,9 +14,11 @@
 // Each test file compiles this module for itself and uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+mod calm;
 mod picture;
 mod print;
 
+pub use calm::Calm;
 pub use picture::{Picture, picture};
 pub use print::{action, plan_text, short_times};
 
