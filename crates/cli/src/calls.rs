@@ -82,6 +82,12 @@ pub fn calls(action: &Action, group: &Group) -> Vec<Call> {
             calls
         }
         Action::EndDoomed { victim } => vec![call("ec2:TerminateInstances", victim.to_string())],
+        Action::Note { backoff: Some(text) } => {
+            vec![call("autoscaling:CreateOrUpdateTags", format!("{name}: spotward:backoff={text}"))]
+        }
+        Action::Note { backoff: None } => {
+            vec![call("autoscaling:DeleteTags", format!("{name}: spotward:backoff"))]
+        }
     }
 }
 

@@ -26,7 +26,6 @@ impl World {
         let aws = Aws::connect(config.clone(), region).await.map_err(|error| {
             Failure::user(error.to_string(), "say --region us-east-1, or set AWS_REGION, or a region in the profile")
         })?;
-        aws.forget();
         Ok(World::Live(Box::new(aws)))
     }
 
@@ -47,6 +46,14 @@ impl World {
             Failure::user(format!("{shown}: {error}"), hint)
         })?;
         Ok(World::Saved(SnapshotCloud::new(snapshot, config.clone())))
+    }
+
+    /// Forgets slow facts: hooks, refreshes, templates. The function does so at the start of each invocation.
+    pub fn forget(&self) {
+        match self {
+            World::Live(aws) => aws.forget(),
+            World::Saved(_) => {}
+        }
     }
 
     pub fn region(&self) -> &str {

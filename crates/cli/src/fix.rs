@@ -46,6 +46,10 @@ pub fn fix(blocker: &Blocker, group: &str) -> Option<String> {
         Blocker::AtMaxSize(_) => {
             "raise MaxSize by one, or let a swap do it for its length (spotward:on-max=raise)".to_owned()
         }
+        Blocker::OutsideSchedule { opens: Some(_) } | Blocker::Pace { .. } | Blocker::Losses { .. } => return None,
+        Blocker::OutsideSchedule { opens: None } => {
+            "correct spotward:schedule and spotward:schedule-state: together they leave no hour".to_owned()
+        }
         Blocker::ForeignSwap(stack) => {
             format!("let the deployment {stack} finish, or remove the enabling tag of one of the two")
         }

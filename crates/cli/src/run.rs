@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use engine::view::{error_kind, pass_line};
 use engine::{CloudError, Look, Outcome, Pass, reconcile};
@@ -28,6 +28,9 @@ use crate::words;
 const ROUNDS_OUT_MAX: u32 = 12;
 /// So many throttled passes in a row are no accident: nobody answers there.
 const THROTTLED_MAX: u32 = 6;
+
+/// Slow facts (hooks, refreshes, templates) are read again after so long, as every invocation of the function reads them.
+const SLOW_FACTS_LAST: Duration = Duration::from_secs(300);
 
 /// One group of the run.
 struct Watched {
@@ -66,7 +69,12 @@ pub async fn run(args: args::Run, config: &Config) -> Result<Exit, Failure> {
     let stop = Stop::listen();
     let started = Instant::now();
     let width = groups.iter().map(|group| group.name.as_str().chars().count()).max().unwrap_or(0);
+    let mut read_at = Instant::now();
     let timed_out = loop {
+        if read_at.elapsed() > SLOW_FACTS_LAST {
+            world.forget();
+            read_at = Instant::now();
+        }
         round(&mut groups, &world, config, &args, &out, width).await;
         let open = groups.iter().filter(|group| matches!(group.state, State::GoesOn)).count();
         if !args.until_settled || open == 0 || stop.is_asked() {

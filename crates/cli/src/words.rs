@@ -53,6 +53,8 @@ pub fn action(action: &Action) -> String {
         }
         Action::Finish { replica: None, .. } => "finish the swap: drop the journal".to_owned(),
         Action::EndDoomed { victim } => format!("terminate {victim}, which has left the group"),
+        Action::Note { backoff: Some(_) } => "write down which pools failed".to_owned(),
+        Action::Note { backoff: None } => "forget which pools failed".to_owned(),
     }
 }
 
