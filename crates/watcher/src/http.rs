@@ -59,8 +59,15 @@ pub struct Answer {
     pub date: Option<Epoch>,
     /// How long a metadata token that came with this answer lives.
     pub token_ttl_seconds: Option<u32>,
+    /// The body. Most answers are a 404 whose page nobody reads, so it is not looked at here.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
     /// The body, as text.
-    pub body: String,
+    pub fn text(&self) -> Result<&str, Trouble> {
+        text_of(&self.body).ok_or(Trouble::Malformed("text"))
+    }
 }
 
 /// A connection on which every read and write together must end by a moment. A peer that drips bytes gains nothing.
@@ -166,7 +173,7 @@ pub fn read_status(stream: &mut impl Read) -> Result<u16, Trouble> {
 
 /// The answer in `bytes`; `None` while more must come. One pass, since it runs for every poll for weeks.
 pub fn parse(bytes: &[u8], at_end: bool) -> Result<Option<Answer>, Trouble> {
-    let mut answer = Answer { status: 0, date: None, token_ttl_seconds: None, body: String::new() };
+    let mut answer = Answer { status: 0, date: None, token_ttl_seconds: None, body: Vec::new() };
     let (mut length, mut is_chunked) = (None, false);
     let mut rest = bytes;
     loop {
@@ -181,27 +188,26 @@ pub fn parse(bytes: &[u8], at_end: bool) -> Result<Option<Answer>, Trouble> {
             break;
         } else {
             let colon = find(b':', line).ok_or(Trouble::Malformed("header"))?;
-            let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+            let (name, value) = (&line[..colon], &line[colon + 1..]);
             let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
             match name.len() {
-                4 if is(b"date") => answer.date = text_of(value).and_then(Epoch::from_http),
+                4 if is(b"date") => answer.date = Epoch::from_http(value.trim_ascii()),
                 14 if is(b"content-length") => {
-                    let stated: Option<usize> = text_of(value).and_then(|digits| digits.parse().ok());
-                    let stated = stated.ok_or(Trouble::Malformed("content-length"))?;
+                    let stated = number_of(value).ok_or(Trouble::Malformed("content-length"))?;
                     if stated > ANSWER_BYTES_MAX {
                         return Err(Trouble::Malformed("too long"));
                     }
                     length = Some(stated);
                 }
-                17 if is(b"transfer-encoding") => is_chunked = value.eq_ignore_ascii_case(b"chunked"),
+                17 if is(b"transfer-encoding") => is_chunked = value.trim_ascii().eq_ignore_ascii_case(b"chunked"),
                 36 if is(b"x-aws-ec2-metadata-token-ttl-seconds") => {
-                    answer.token_ttl_seconds = text_of(value).and_then(|digits| digits.parse().ok());
+                    answer.token_ttl_seconds = number_of(value).and_then(|seconds| seconds.try_into().ok());
                 }
                 _ => {}
             }
         }
     }
-    let body = match length {
+    answer.body = match length {
         _ if is_chunked => match unchunk(rest)? {
             Some(whole) => whole,
             None => return Ok(None),
@@ -210,7 +216,6 @@ pub fn parse(bytes: &[u8], at_end: bool) -> Result<Option<Answer>, Trouble> {
         None if at_end => rest.to_vec(),
         Some(_) | None => return Ok(None),
     };
-    answer.body = String::from_utf8(body).map_err(|_| Trouble::Malformed("text"))?;
     Ok(Some(answer))
 }
 
@@ -227,6 +232,13 @@ fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     let last = rest.skip_until(byte).ok()?.checked_sub(1)?;
     (bytes[last] == byte).then_some(last)
+}
+
+/// A whole number of at most nine digits.
+fn number_of(bytes: &[u8]) -> Option<usize> {
+    let digits = bytes.trim_ascii();
+    let is_number = (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    is_number.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0')))
 }
 
 fn text_of(bytes: &[u8]) -> Option<&str> {
@@ -280,9 +292,9 @@ mod tests {
         let answer = whole(
             "HTTP/1.1 200 OK\r\nServer: EC2ws\r\ncontent-length: 5\r\nDate: Sun, 22 Nov 2026 02:00:34 GMT\r\n\r\nhello, more",
         );
-        assert_eq!((answer.status, answer.body.as_str(), answer.date), (200, "hello", Some(Epoch(1_795_312_834))));
+        assert_eq!((answer.status, answer.text().unwrap(), answer.date), (200, "hello", Some(Epoch(1_795_312_834))));
         let old = whole("HTTP/1.0 404 Not Found\r\n\r\n<html/>");
-        assert_eq!((old.status, old.body.as_str()), (404, "<html/>"));
+        assert_eq!((old.status, old.text().unwrap()), (404, "<html/>"));
         let token = whole("HTTP/1.1 200 OK\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\nContent-Length: 1\r\n\r\nT");
         assert_eq!(token.token_ttl_seconds, Some(60));
     }
@@ -291,7 +303,7 @@ mod tests {
     fn joins_chunks() {
         let answer =
             whole("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nMess\r\n5\r\nageId\r\n0\r\n\r\n");
-        assert_eq!(answer.body, "MessageId");
+        assert_eq!(answer.text(), Ok("MessageId"));
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Imds {
             answer = self.ask(path, clock)?;
         }
         match answer.status {
-            200 => Ok(Some(answer.body)),
+            200 => Ok(Some(answer.text()?.to_owned())),
             404 => Ok(None),
             status => Err(Trouble::Status(status).into()),
         }
@@ -106,7 +106,7 @@ impl Imds {
         if answer.status != 200 {
             return Err(Trouble::Status(answer.status));
         }
-        let text = answer.body.trim();
+        let text = answer.text()?.trim();
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Trouble::Malformed("token"));
         }

@@ -194,14 +194,16 @@ impl Sns {
     }
 
     fn verdict(&mut self, answer: &Answer, clock: &Clock) -> Result<String, Refusal> {
+        // What is not even text has neither a MessageId nor a code.
+        let body = answer.text().unwrap_or_default();
         if answer.status == 200 {
-            return match element(&answer.body, "MessageId") {
+            return match element(body, "MessageId") {
                 Some(id) if !id.is_empty() => Ok(id.to_owned()),
                 _ => Err(Refusal::Later("answered 200 without a MessageId".to_owned())),
             };
         }
-        let code = element(&answer.body, "Code").unwrap_or("no code");
-        let text = format!("{} {code}: {}", answer.status, element(&answer.body, "Message").unwrap_or_default());
+        let code = element(body, "Code").unwrap_or("no code");
+        let text = format!("{} {code}: {}", answer.status, element(body, "Message").unwrap_or_default());
         Err(match code {
             "SignatureDoesNotMatch"
             | "RequestExpired"
@@ -437,7 +439,8 @@ mod tests {
             status,
             date: Some(Epoch(clock.now().0 + date)),
             token_ttl_seconds: None,
-            body: format!("<ErrorResponse><Error><Code>{code}</Code><Message>m</Message></Error></ErrorResponse>"),
+            body: format!("<ErrorResponse><Error><Code>{code}</Code><Message>m</Message></Error></ErrorResponse>")
+                .into_bytes(),
         };
         sns.verdict(&answer, &clock)
     }

@@ -88,8 +88,8 @@ impl Poll {
         Self { next: Instant::now(), failures: 0 }
     }
 
-    fn is_due(&self) -> bool {
-        self.next <= Instant::now()
+    fn is_due(&self, now: Instant) -> bool {
+        self.next <= now
     }
 
     fn well(&mut self, again_in: Duration) {
@@ -289,8 +289,9 @@ impl Watch {
 /// Asking the metadata service.
 impl Watch {
     fn ask(&mut self) {
-        if self.service.is_due() {
-            if let Err(trouble) = self.ask_all() {
+        let now = Instant::now();
+        if self.service.is_due(now) {
+            if let Err(trouble) = self.ask_all(now) {
                 let is_hopeless = !self.has_answered && self.began.elapsed() > self.settings.paced(HOPELESS_AFTER);
                 self.service.failures += 1;
                 let wait = if is_hopeless {
@@ -307,8 +308,8 @@ impl Watch {
     }
 
     /// Asks what is due, the notice first. Ends early if the whole service is in trouble.
-    fn ask_all(&mut self) -> Result<(), ImdsTrouble> {
-        if self.action.is_due() {
+    fn ask_all(&mut self, now: Instant) -> Result<(), ImdsTrouble> {
+        if self.action.is_due(now) {
             let asked = self.get("meta-data/spot/instance-action");
             let read = asked.and_then(|body| body.map(|text| read_action(&text)).transpose());
             let every = self.settings.action_every;
@@ -316,11 +317,11 @@ impl Watch {
                 self.saw_interruption(event);
             }
         }
-        if (self.who.is_none() || self.is_spot.is_none()) && self.start.is_due() {
+        if (self.who.is_none() || self.is_spot.is_none()) && self.start.is_due(now) {
             let asked = self.learn();
             self.settle("identity", asked, |watch| &mut watch.start, self.settings.other_every)?;
         }
-        if self.rebalance.is_due() {
+        if self.rebalance.is_due(now) {
             let asked = self.get("meta-data/events/recommendations/rebalance");
             let read = asked.and_then(|body| body.map(|text| read_rebalance(&text)).transpose());
             let every = self.settings.other_every;
@@ -330,7 +331,7 @@ impl Watch {
                 self.take_up(event);
             }
         }
-        if self.target.is_due() {
+        if self.target.is_due(now) {
             let asked = self.get("meta-data/autoscaling/target-lifecycle-state");
             if let Some(state) =
                 self.settle("target state", asked, |watch| &mut watch.target, self.settings.other_every)?
@@ -341,7 +342,7 @@ impl Watch {
                 }
             }
         }
-        if self.sns.is_some() && self.credentials.is_due() {
+        if self.sns.is_some() && self.credentials.is_due(now) {
             self.refill_if_thin();
         }
         Ok(())
@@ -674,6 +675,9 @@ impl Watch {
     }
 
     fn look_at_drains(&mut self) {
+        if self.planned.is_empty() && self.drain.is_none() {
+            return;
+        }
         let now = Instant::now();
         let outbox = &self.outbox;
         let goes_now = |planned: &Planned| {
