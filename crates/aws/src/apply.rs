@@ -53,6 +53,8 @@ impl Aws {
             Action::Pardon { victim } => {
                 self.untag_instance(victim, &DOOM_KEYS).await.or_gone()?;
             }
+            Action::Note { backoff: Some(text) } => self.tag_group(group, tag::BACKOFF, text).await?,
+            Action::Note { backoff: None } => self.untag_group(group, tag::BACKOFF).await.or_gone()?,
             Action::Detach { victim, expect: _ } => self.detach(group, victim).await?,
             Action::Terminate { member, expect: _ } => self.terminate_member(group, member).await?,
             Action::Compensate { from: _, to } => self.set_desired(group, *to).await?,

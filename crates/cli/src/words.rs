@@ -163,6 +163,7 @@ fn left_alone(member: &Member, reason: &Reason) -> Fate {
         | Reason::ForeignSubnet
         | Reason::OtherVersion { .. }
         | Reason::NotMarkable
+        | Reason::NotWorthIt { .. }
         | Reason::NoPool(_) => fate("stays", Tone::Mind, text),
     }
 }

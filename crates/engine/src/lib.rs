@@ -13,10 +13,11 @@ pub mod view;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use planner::action::Action;
+use planner::action::{Action, Launch};
+use planner::backoff::Backoff;
 use planner::guard;
 use planner::market::Market;
-use planner::model::{GroupName, InstanceId, Observation};
+use planner::model::{GroupName, InstanceId, Observation, PurchaseOption};
 use planner::plan::{Need, Plan, plan};
 use planner::policy::Config;
 use planner::reason::Refusal;
@@ -133,6 +134,9 @@ pub async fn reconcile(cloud: &impl Cloud, config: &Config, name: &GroupName) ->
     let Some(look) = look(cloud, config, name).await? else {
         return Ok(Pass { group: name.clone(), look: None, outcome: Outcome::Gone });
     };
+    if let Some(note) = &look.plan.note {
+        write_down(cloud, config, name, &look.observation, note).await;
+    }
     let outcome = match &look.plan.action {
         None if look.plan.is_quiet() => Outcome::Quiet,
         None => Outcome::Waiting,
@@ -149,7 +153,7 @@ async fn act(
     seen: &Observation,
     action: &Action,
 ) -> Result<Outcome, CloudError> {
-    let verdict = if action.is_irreversible() {
+    let verdict = if action.needs_fresh_look() {
         match observe(cloud, name, None).await? {
             Some(fresh) => guard::check(&fresh, action, config),
             None => return Ok(Outcome::Gone),
@@ -162,8 +166,37 @@ async fn act(
     }
     Ok(match cloud.apply(name, action).await {
         Ok(()) => Outcome::Acted,
-        Err(error) => Outcome::Failed(error),
+        Err(error) => {
+            if let (Action::Launch(launch), CloudError::InsufficientCapacity(_)) = (action, &error) {
+                remember_failure(cloud, config, name, seen, launch).await;
+            }
+            Outcome::Failed(error)
+        }
     })
+}
+
+/// The pools of a launch for which there was no capacity cool down.
+async fn remember_failure(
+    cloud: &impl Cloud,
+    config: &Config,
+    name: &GroupName,
+    seen: &Observation,
+    launch: &Launch,
+) {
+    if launch.purchase == PurchaseOption::OnDemand {
+        return;
+    }
+    let (group, now) = (&seen.group, seen.now);
+    let memory = Backoff::of(group).after_look(group, now).after_failed_launch(&launch.pools, &group.arn, now);
+    write_down(cloud, config, name, seen, &Action::Note { backoff: memory.to_tag(now) }).await;
+}
+
+/// Writes the memory of pools. It is a convenience: if the guard or AWS refuses, the pass goes on without, and the next
+/// one may waste a request.
+async fn write_down(cloud: &impl Cloud, config: &Config, name: &GroupName, seen: &Observation, note: &Action) {
+    if guard::check(seen, note, config).is_ok() {
+        let _ = cloud.apply(name, note).await;
+    }
 }
 
 async fn observe(

@@ -136,6 +136,7 @@ pub fn action(action: &Action) -> Value {
             "drop_journal": drop_journal,
         }),
         Action::EndDoomed { victim } => json!({ "victim": victim.as_str() }),
+        Action::Note { backoff } => json!({ "backoff": backoff }),
     };
     value["name"] = json!(action.name());
     value

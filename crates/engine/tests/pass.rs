@@ -199,7 +199,7 @@ fn a_group_that_vanishes_between_the_two_looks_is_gone() {
 }
 
 #[test]
-fn suspending_rebalancing_needs_no_second_look() {
+fn suspending_rebalancing_is_checked_on_a_fresh_look() {
     let zones = "group web
                    i-1  on-demand
                    i-2  on-demand  zone b
@@ -217,7 +217,7 @@ fn suspending_rebalancing_needs_no_second_look() {
 }
 
 #[test]
-fn raising_maxsize_is_checked_on_a_fresh_look() {
+fn so_is_raising_maxsize() {
     let full = "group web  max 1
                   i-1  on-demand
                   i-9  spot  unattached  replaces i-1
@@ -357,12 +357,13 @@ fn without_capacity_the_pass_stops() {
     check(
         Script::of(&[FIT]).answering(error),
         expect![[r#"
-        look at web
-        market of Linux/UNIX
-        look at web, closer at i-1
-        launch on web
-        => failed (no capacity: m5.large in us-east-1a), stops
-    "#]],
+            look at web
+            market of Linux/UNIX
+            look at web, closer at i-1
+            launch on web
+            note on web
+            => failed (no capacity: m5.large in us-east-1a), stops
+        "#]],
     );
 }
 

@@ -88,6 +88,12 @@ pub enum Action {
         /// The victim.
         victim: InstanceId,
     },
+    /// Write down which pools cool, or that none does: `CreateOrUpdateTags`, `DeleteTags`. Losing it costs at worst one
+    /// wasted request.
+    Note {
+        /// Value of the group's tag `spotward:backoff`; `None` to drop the tag.
+        backoff: Option<String>,
+    },
 }
 
 /// What becomes of a replica when its swap is over.
@@ -158,9 +164,9 @@ pub struct Launch {
 }
 
 impl Action {
-    /// Whether it needs a fresh look: it cannot be taken back, or it writes over a number that its owner may be
+    /// Whether it is checked on a fresh look: it cannot be taken back, or a race with somebody else would last. or it writes over a number that its owner may be
     /// changing (a MaxSize below what is wanted by now would let the group remove members).
-    pub fn is_irreversible(&self) -> bool {
+    pub fn needs_fresh_look(&self) -> bool {
         match self {
             Self::Attach { .. }
             | Self::Detach { .. }
@@ -168,15 +174,17 @@ impl Action {
             | Self::Discard { .. }
             | Self::EndDoomed { .. }
             | Self::Compensate { .. }
-            | Self::Prepare { raise_max: Some(_), .. }
+            | Self::Prepare { .. }
+            | Self::Finish { drop_journal: true, .. }
             | Self::Restore { max: Some(_), .. } => true,
+            // A MaxSize that the owner changed between our look and this call would be put back to the old one.
+            Self::Arm { journal } => journal.raised_max.is_some(),
             Self::Launch(_)
-            | Self::Arm { .. }
-            | Self::Prepare { raise_max: None, .. }
             | Self::Doom { .. }
             | Self::Pardon { .. }
+            | Self::Note { .. }
             | Self::Restore { max: None, .. }
-            | Self::Finish { .. } => false,
+            | Self::Finish { drop_journal: false, .. } => false,
         }
     }
 
@@ -196,6 +204,7 @@ impl Action {
             Self::Restore { .. } => "restore",
             Self::Finish { .. } => "finish",
             Self::EndDoomed { .. } => "end-doomed",
+            Self::Note { .. } => "note",
         }
     }
 }

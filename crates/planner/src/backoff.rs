@@ -20,7 +20,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 use crate::choose::{NoPool, Pool, Pools};
-use crate::model::{Group, InstanceType, PurchaseOption, Zone, tag};
+use crate::model::{Group, InstanceType, LifecycleState, Member, PurchaseOption, Zone, tag};
 
 /// How long a pool cools after its first failure, in minutes: AWS advises to wait for more than a few, and half an hour
 /// is what other users of fleets wait.
@@ -90,13 +90,28 @@ impl Backoff {
         self.pools.values().all(|failed| failed.is_forgotten(minute(now)))
     }
 
-    /// The memory after a look at the group: every spot instance of its own whose end is announced counts against its
-    /// pool. An instance that is gone already does not: it would be counted again for as long as EC2 shows it.
+    /// Whether a pool cools here that did not there, or for longer.
+    pub fn is_worse_than(&self, other: &Backoff) -> bool {
+        self.pools.iter().any(|(key, failed)| other.pools.get(key).is_none_or(|before| before.until < failed.until))
+    }
+
+    /// The memory after a launch for which none of the pools had capacity.
+    pub fn after_failed_launch(&self, pools: &Pools, salt: &str, now: Timestamp) -> Backoff {
+        pools.iter().fold(self.clone(), |backoff, pool| {
+            backoff.after(&pool.zone, &pool.instance_type, Trouble::NoCapacity, salt, now)
+        })
+    }
+
+    /// The memory after a look at the group. Every spot instance of its own whose end is announced counts against its
+    /// pool; one that is gone already does not, else it would be counted again for as long as EC2 shows it. A spot
+    /// member that was launched since its pool's time was over has proved the pool.
     pub fn after_look(&self, group: &Group, now: Timestamp) -> Backoff {
-        let members = group
-            .members
-            .iter()
-            .filter(|member| member.purchase == PurchaseOption::Spot)
+        let spot = || group.members.iter().filter(|member| member.purchase == PurchaseOption::Spot);
+        let proved = spot()
+            .filter(|member| member.lifecycle == LifecycleState::InService)
+            .filter(|member| member.launched_at().is_some_and(|at| self.is_probe(member, at)))
+            .map(|member| (&member.zone, &member.instance_type));
+        let members = spot()
             .filter(|member| member.ec2.as_ref().is_some_and(|ec2| ec2.interrupted && ec2.state.is_alive()))
             .map(|member| (&member.zone, &member.instance_type));
         let replicas = group
@@ -105,9 +120,17 @@ impl Backoff {
             .filter(|replica| replica.purchase == PurchaseOption::Spot)
             .filter(|replica| replica.interrupted && replica.state.is_alive())
             .map(|replica| (&replica.zone, &replica.instance_type));
-        members.chain(replicas).fold(self.without_the_forgotten(now), |backoff, (zone, instance_type)| {
+        let next = proved.fold(self.without_the_forgotten(now), |backoff, (zone, instance_type)| {
+            backoff.after_success(zone, instance_type, now)
+        });
+        members.chain(replicas).fold(next, |backoff, (zone, instance_type)| {
             backoff.after(zone, instance_type, Trouble::Interrupted, &group.arn, now)
         })
+    }
+
+    fn is_probe(&self, member: &Member, launched_at: Timestamp) -> bool {
+        let key = (member.zone.clone(), member.instance_type.clone());
+        self.pools.get(&key).is_some_and(|failed| minute(launched_at) >= failed.until)
     }
 
     /// State of a pool.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::choose::{NoPool, Pools};
-use crate::model::{Group, InstanceId, InstanceType, PurchaseOption, Zone};
+use crate::model::{Group, InstanceId, InstanceType, PurchaseOption, Role, Zone};
 use crate::policy::{AllocationStrategy, Policy};
 
 /// Spot instances of a group by capacity pool: members that stay, and replicas on their way in.
@@ -28,6 +28,8 @@ impl<'a> Holdings<'a> {
         let replicas = group
             .replicas
             .iter()
+            // One that its owner has taken out of the group does not come back.
+            .filter(|replica| replica.ours.role == Role::Replica && !replica.was_member)
             .filter(|replica| replica.purchase == PurchaseOption::Spot && replica.state.is_alive())
             .map(|replica| (&replica.id, &replica.instance_type, &replica.zone));
         let mut holdings = Holdings::default();

@@ -172,6 +172,11 @@ impl<'a> Choice<'a> {
         Ok(Choice { candidates, purchase, market, limit, pools_max: pools_max(purchase, policy) })
     }
 
+    /// What is paid for the victim on demand.
+    pub fn on_demand(&self) -> Price {
+        self.limit.on_demand
+    }
+
     /// The pools of one zone, best first.
     pub fn pools(&self, zone: &Zone) -> Result<Pools, NoPool> {
         let offered = self.offered(zone);

@@ -2,7 +2,10 @@
 //!
 //! Written apart from the planner and by its own light: a refusal is a bug over there, or a race with the world.
 
+use jiff::Timestamp;
+
 use crate::action::{Action, Expect, Finished};
+use crate::backoff::Backoff;
 use crate::journal::{Journal, RaisedMax};
 use crate::model::{
     Group, InstanceId, LifecycleState, Member, Observation, PurchaseOption, Replica, Role, RunState, tag,
@@ -12,13 +15,14 @@ use crate::reason::Refusal;
 
 /// `Ok` if nothing speaks against performing `action` on the group as `fresh` shows it.
 pub fn check(fresh: &Observation, action: &Action, config: &Config) -> Result<(), Refusal> {
-    let guard = Guard { group: &fresh.group, config };
+    let guard = Guard { group: &fresh.group, config, now: fresh.now };
     guard.verdict(action).map_err(|why| Refusal { action: action.name(), why })
 }
 
 struct Guard<'a> {
     group: &'a Group,
     config: &'a Config,
+    now: Timestamp,
 }
 
 type Verdict = Result<(), String>;
@@ -55,7 +59,8 @@ impl Guard<'_> {
             Action::Discard { replica } => {
                 self.outsider(replica, Role::Replica)?;
                 let armed = self.journal().is_ok_and(|journal| journal.replica == *replica);
-                require(!armed, || format!("{replica} is named by the journal"))
+                let overdue = self.group.replica(replica).is_some_and(|replica| replica.ours.deadline <= self.now);
+                require(!armed || overdue, || format!("{replica} is named by the journal"))
             }
             Action::EndDoomed { victim } => self.outsider(victim, Role::Doomed),
             Action::Arm { journal } => {
@@ -95,6 +100,12 @@ impl Guard<'_> {
                 require(self.journal()?.victim == *victim, || format!("the journal does not name {victim}"))?;
                 self.in_service(victim)
             }
+            Action::Note { backoff: None } => Ok(()),
+            Action::Note { backoff: Some(text) } => {
+                self.wanted()?;
+                require(text.len() <= 256, || format!("{} characters", text.len()))?;
+                require(text.parse::<Backoff>().is_ok(), || "nobody could read it".to_owned())
+            }
             Action::Pardon { victim } => {
                 let member = self.member(victim)?;
                 require(member.is_doomed(), || format!("{victim} is not doomed"))
@@ -121,8 +132,11 @@ impl Guard<'_> {
                 require(journal.raised_max == Some(*max), || "the journal says otherwise about MaxSize".to_owned())?;
                 require(self.group.max_size == max.raised, || format!("MaxSize is {}", self.group.max_size))?;
                 require(max.original >= self.group.min_size, || format!("MinSize is {}", self.group.min_size))?;
-                require(self.group.desired <= max.original || self.stands_still(None), || {
-                    format!("{} are wanted and the group is not stable", self.group.desired)
+                // Above the ceiling the group will remove one by its own policy: all of them have to serve.
+                let arriving = self.group.members.iter().any(|member| member.lifecycle == LifecycleState::Pending);
+                let all_serve = self.group.serving() >= self.group.desired && !arriving;
+                require(self.group.desired <= max.original || all_serve, || {
+                    format!("{} are wanted and not all of them serve", self.group.desired)
                 })
             }
             Action::Finish { replica, drop_journal } => self.finish(replica.as_ref(), *drop_journal),

@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::action::{Action, Launch};
+use crate::backoff::Backoff;
+use crate::budget;
 use crate::choose::{Choice, NoPool, Pools};
 use crate::market::Market;
 use crate::model::{
     Group, InstanceId, InstanceType, LifecycleState, Member, Observation, Platform, PurchaseOption, Tags, Zone, tag,
 };
+use crate::pace;
+use crate::payback::{self, Payback};
 use crate::policy::{Config, EnabledGroup, Policy, enabled};
 use crate::preflight::{self, Moment, Strictness};
 use crate::reason::{Blocker, Reason, Wait};
@@ -22,6 +26,8 @@ pub struct Plan {
     pub swap: &'static str,
     /// What to do.
     pub action: Option<Action>,
+    /// What to write down beforehand about pools that failed. Not being able to must not stop anything.
+    pub note: Option<Action>,
     /// What has to be known before there can be a plan.
     pub need: Option<Need>,
     /// What a swap in flight, or one about to start, waits for.
@@ -94,7 +100,16 @@ pub fn plan(observation: &Observation, market: Option<&Market>, config: &Config)
         },
     };
     plan.swap = swap.name();
+    plan.note = wishes.is_ok().then(|| note(group, &swap, *now)).flatten();
     plan
+}
+
+/// The memory of pools, if this look has something to add to it, or, between swaps, if it can be tidied up.
+fn note(group: &Group, swap: &Swap<'_>, now: Timestamp) -> Option<Action> {
+    let memory = Backoff::of(group);
+    let next = memory.after_look(group, now);
+    let worth_it = next.is_worse_than(&memory) || (matches!(swap, Swap::Idle) && next != memory);
+    worth_it.then(|| Action::Note { backoff: next.to_tag(now) })
 }
 
 /// What the owner wants, or why we may not act on it.
@@ -153,7 +168,12 @@ fn start(
     if victims.is_empty() {
         return idle(left_alone);
     }
-    let blockers = preflight::blockers(group, policy, config, Moment::Start, now);
+    let memory = Backoff::of(group).after_look(group, now);
+    let mut blockers = preflight::blockers(group, policy, config, Moment::Start, now);
+    // The way back is owed to the owner: it does not wait for a better time.
+    if leaves == PurchaseOption::OnDemand {
+        blockers.extend(untimely(group, policy, &memory, now));
+    }
     if !blockers.is_empty() {
         return Plan { blockers, left_alone, ..Plan::default() };
     }
@@ -182,13 +202,14 @@ fn start(
         let choice = choices
             .entry(&victim.instance_type)
             .or_insert_with(|| Choice::new(&victim.instance_type, launch, leaves.opposite(), market, policy));
-        let pools = match choice {
-            Ok(choice) => choice.pools(&victim.zone),
-            Err(no_pool) => Err(no_pool.clone()),
+        let pools = match (choice, leaves) {
+            (Ok(choice), PurchaseOption::OnDemand) => to_spot(choice, victim, group, policy, &memory, now),
+            (Ok(choice), PurchaseOption::Spot) => choice.pools(&victim.zone).map_err(Reason::NoPool),
+            (Err(no_pool), _) => Err(Reason::NoPool(no_pool.clone())),
         };
         match pools {
             Ok(pools) => first = Some((victim, pools)),
-            Err(no_pool) => left_alone.push((victim.id.clone(), Reason::NoPool(no_pool))),
+            Err(reason) => left_alone.push((victim.id.clone(), reason)),
         }
     }
     let Some((victim, pools)) = first else {
@@ -219,6 +240,39 @@ fn start(
         client_token: client_token(&group.arn, &victim.id, window),
     };
     Plan { action: Some(Action::Launch(Box::new(launch))), left_alone, ..Plan::default() }
+}
+
+/// Why a swap that nobody is owed should not start now.
+fn untimely(group: &Group, policy: &Policy, memory: &Backoff, now: Timestamp) -> Vec<Blocker> {
+    let closed = !policy.schedule.is_open(now);
+    let outside = closed.then(|| Blocker::OutsideSchedule { opens: policy.schedule.opens_at(now) });
+    let pace = pace::next_swap(group, policy.swaps_per_hour, now).map(|until| Blocker::Pace { until });
+    let losses = memory.holds_until(now).map(|until| Blocker::Losses { until });
+    outside.into_iter().chain(pace).chain(losses).collect()
+}
+
+/// The pools to ask for: cheap enough, not too many of the group in one, not failed lately; and worth the swap.
+fn to_spot(
+    choice: &Choice<'_>,
+    victim: &Member,
+    group: &Group,
+    policy: &Policy,
+    memory: &Backoff,
+    now: Timestamp,
+) -> Result<Pools, Reason> {
+    let pools = choice
+        .pools(&victim.zone)
+        .and_then(|pools| budget::within(&pools, group, &victim.id, policy))
+        .and_then(|pools| memory.admit(&pools, now))
+        .map_err(Reason::NoPool)?;
+    let overlap = payback::overlap_seconds(group, policy);
+    let life = payback::life_seconds(group, None, now);
+    let payback = Payback::new(choice.on_demand(), pools.best().price, overlap, life);
+    if policy.requires_payback && !payback.is_worth_it() {
+        let Payback { after_seconds, life_seconds, .. } = payback;
+        return Err(Reason::NotWorthIt { after_seconds, life_seconds });
+    }
+    Ok(pools)
 }
 
 /// The zone with the fewest members first, so that an attach never worsens the balance; then the oldest.

@@ -85,6 +85,21 @@ pub enum Blocker {
     },
     /// Desired equals MaxSize and the owner forbids raising it.
     AtMaxSize(u32),
+    /// Outside the owner's schedule.
+    OutsideSchedule {
+        /// Open from then on; `None` if it never opens.
+        opens: Option<Timestamp>,
+    },
+    /// As many launches within an hour as the owner allows.
+    Pace {
+        /// Room for one more then.
+        until: Timestamp,
+    },
+    /// Instances were lost in several pools lately: the market is the problem, and on-demand members stay.
+    Losses {
+        /// One of the pools has cooled then.
+        until: Timestamp,
+    },
     /// A swap of another deployment is on the group, or one of its replicas.
     ForeignSwap(String),
     /// The journal cannot be read.
@@ -137,6 +152,13 @@ pub enum Reason {
     },
     /// Nothing to ask for.
     NoPool(NoPool),
+    /// Members of this group do not live long enough for a swap to pay.
+    NotWorthIt {
+        /// How long a replica would have to live, seconds; `None` if no life would be long enough.
+        after_seconds: Option<u64>,
+        /// How long it may be expected to live, seconds.
+        life_seconds: u64,
+    },
     /// Another victim goes first: one swap at a time.
     Later,
 }
@@ -164,7 +186,7 @@ pub enum Wait {
     Blocked(Vec<Blocker>),
     /// The replica is attached and does not serve yet.
     NotServing(InstanceId),
-    /// The time between arming and the victim's end.
+    /// The time between arming and what cannot be taken back: the victim's end, or forgetting the journal.
     Settle {
         /// Over then.
         until: Timestamp,
@@ -264,6 +286,9 @@ impl Code for Blocker {
             Self::Quiet { .. } => "quiet-period",
             Self::ScheduledAction { .. } => "scheduled-action",
             Self::AtMaxSize(_) => "at-max-size",
+            Self::OutsideSchedule { .. } => "outside-schedule",
+            Self::Pace { .. } => "swaps-per-hour",
+            Self::Losses { .. } => "pools-lost",
             Self::ForeignSwap(_) => "foreign-swap",
             Self::Journal(_) => "journal-unreadable",
             Self::DetachNeedsPropagatedTag => "detach-needs-propagated-tag",
@@ -315,9 +340,20 @@ impl fmt::Display for Blocker {
             Self::AtMaxSize(max) => {
                 write!(f, "desired equals MaxSize {max}, and spotward:on-max=skip forbids raising it")
             }
+            Self::OutsideSchedule { opens: Some(opens) } => write!(f, "outside the schedule, which opens at {opens}"),
+            Self::OutsideSchedule { opens: None } => write!(f, "the schedule never opens"),
+            Self::Pace { until } => {
+                write!(f, "as many launches in an hour as spotward:swaps-per-hour allows, until {until}")
+            }
+            Self::Losses { until } => {
+                write!(f, "instances were lost in several pools lately: on-demand members stay until {until}")
+            }
             Self::ForeignSwap(stack) => write!(f, "the deployment {stack:?} has a swap in flight on this group"),
             Self::DetachNeedsPropagatedTag => {
-                write!(f, "spotward:removal=detach needs the enabling tag on the instances: set PropagateAtLaunch on it")
+                write!(
+                    f,
+                    "spotward:removal=detach needs the enabling tag on the instances: set PropagateAtLaunch on it"
+                )
             }
             Self::Journal(why) => write!(f, "{why}: remove the tag once the group is as it should be"),
         }
@@ -342,6 +378,7 @@ impl Code for Reason {
             Self::ForeignSubnet => "foreign-subnet",
             Self::OtherVersion { .. } => "other-version",
             Self::NoPool(_) => "no-pool",
+            Self::NotWorthIt { .. } => "not-worth-it",
             Self::Later => "later",
         }
     }
@@ -370,6 +407,13 @@ impl fmt::Display for Reason {
                 "runs template version {member}, the group launches {group} (spotward:roll-forward=true accepts that)"
             ),
             Self::NoPool(no_pool) => write!(f, "{no_pool}"),
+            Self::NotWorthIt { after_seconds: Some(after), life_seconds } => write!(
+                f,
+                "a swap would pay after {} min, and members of this group live for {} min",
+                after.div_ceil(60),
+                life_seconds / 60
+            ),
+            Self::NotWorthIt { after_seconds: None, .. } => write!(f, "a swap would save nothing"),
             Self::Later => write!(f, "comes later: one swap at a time"),
         }
     }
@@ -404,7 +448,7 @@ impl fmt::Display for Wait {
                 write!(f, "the group is unfit just now: {}", texts.join("; "))
             }
             Self::NotServing(replica) => write!(f, "{replica} does not serve yet"),
-            Self::Settle { until } => write!(f, "the victim stays until {until}"),
+            Self::Settle { until } => write!(f, "nothing is final before {until}"),
             Self::Unstable { serving, desired } => {
                 write!(f, "{serving} of {desired} members serve, or members come and go")
             }

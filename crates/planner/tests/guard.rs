@@ -1260,7 +1260,7 @@ fn maxsize_is_not_restored_below_desired_while_members_come() {
            i-9  spot  replaces i-1
            journal  i-9 for i-1  desired 1  max 1>2",
         restore(Some((1, 2)), false),
-        expect!["restore: 2 are wanted and the group is not stable"],
+        expect!["restore: 2 are wanted and not all of them serve"],
     );
 }
 

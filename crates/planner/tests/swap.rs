@@ -942,7 +942,7 @@ fn the_victim_stays_for_the_settle_time() {
            journal  i-9 for i-1  desired 1  age 29s",
         expect![[r#"
             attached
-              wait    the victim stays until 12:05:01
+              wait    nothing is final before 12:05:01
         "#]],
     );
 }
@@ -1105,7 +1105,7 @@ fn when_both_are_protected_both_stay() {
            journal  i-9 for i-1  desired 1  max 1>2",
         expect![[r#"
             attached
-              do      restore: MaxSize 2 -> 1
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -1268,7 +1268,7 @@ fn when_minsize_asks_for_the_extra_member_both_stay() {
            journal  i-9 for i-1  desired 1",
         expect![[r#"
             attached
-              do      finish: i-9 is a member, drop the journal
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -1282,7 +1282,7 @@ fn when_minsize_asks_for_the_extra_member_nothing_is_undone() {
            journal  i-9 for i-1  desired 1",
         expect![[r#"
             attached
-              do      finish: i-9 is a member, drop the journal
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -1296,7 +1296,7 @@ fn a_replica_that_is_protected_and_never_serves_ends_the_swap() {
            journal  i-9 for i-1  desired 1  age 31m",
         expect![[r#"
             attached
-              do      finish: i-9 is a member, drop the journal
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -1341,7 +1341,7 @@ fn if_that_takes_long_both_stay() {
            refresh  InProgress",
         expect![[r#"
             attached
-              do      restore: MaxSize 2 -> 1
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -1667,12 +1667,12 @@ fn above_the_ceiling_rebalancing_is_resumed_and_maxsize_waits() {
         "group web  max 3  desired 3
            i-2  on-demand
            i-3  on-demand  Pending
-           i-9  spot  replaces i-1
+           i-9  spot  finished  replaces i-1
            journal  i-9 for i-1  desired 2  max 2>3  az
            suspended  AZRebalance
            activity  i-1  started 10s  shrank 3>2  by-request",
         expect![[r#"
-            undoing
+            settling
               do      restore: resume AZRebalance
         "#]],
     );
@@ -1684,11 +1684,11 @@ fn while_the_group_is_above_its_ceiling_and_moves_the_ceiling_waits() {
         "group web  max 3  desired 3
            i-2  on-demand
            i-3  on-demand  Pending
-           i-9  spot  replaces i-1
+           i-9  spot  finished  replaces i-1
            journal  i-9 for i-1  desired 2  max 2>3
            activity  i-1  started 10s  shrank 3>2  by-request",
         expect![[r#"
-            undoing
+            settling
               wait    3 are wanted, the owner's MaxSize is 2: restored when the group is stable
         "#]],
     );
@@ -1700,11 +1700,11 @@ fn when_the_group_stands_still_the_ceiling_comes_down() {
         "group web  max 3  desired 3
            i-2  on-demand
            i-3  on-demand
-           i-9  spot  replaces i-1
+           i-9  spot  finished  replaces i-1
            journal  i-9 for i-1  desired 2  max 2>3
            activity  i-1  started 10s  shrank 3>2  by-request",
         expect![[r#"
-            undoing
+            settling
               do      restore: MaxSize 3 -> 2
         "#]],
     );
@@ -1715,11 +1715,11 @@ fn maxsize_is_not_restored_below_minsize() {
     check(
         "group web  min 2  max 2
            i-1  on-demand
-           i-9  spot  replaces i-1
+           i-9  spot  finished  replaces i-1
            journal  i-9 for i-1  desired 1  max 1>2",
         expect![[r#"
-            attached
-              do      finish: i-9 is a member, drop the journal
+            settling
+              do      finish: drop the journal
         "#]],
     );
 }
@@ -1736,7 +1736,7 @@ fn a_scale_out_after_the_attach_forfeits() {
            journal  i-9 for i-1  desired 1",
         expect![[r#"
             forfeit
-              do      finish: i-9 is a member, drop the journal
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -1751,7 +1751,7 @@ fn a_scale_in_that_picks_somebody_else_forfeits() {
            journal  i-9 for i-1  desired 2",
         expect![[r#"
             forfeit
-              do      finish: i-9 is a member, drop the journal
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -1764,21 +1764,21 @@ fn a_scale_in_by_two_forfeits() {
            journal  i-9 for i-1  desired 2",
         expect![[r#"
             forfeit
-              do      finish: i-9 is a member, drop the journal
+              do      finish: i-9 is a member
         "#]],
     );
 }
 
 #[test]
-fn forfeiting_restores_first() {
+fn a_forfeit_that_was_said_for_good_restores() {
     check(
         "group web  max 3  desired 2
            i-1  on-demand
-           i-9  spot  replaces i-1
+           i-9  spot  finished  replaces i-1
            journal  i-9 for i-1  desired 2  max 2>3  az
            suspended  AZRebalance",
         expect![[r#"
-            forfeit
+            settling
               do      restore: MaxSize 3 -> 2, resume AZRebalance
         "#]],
     );
@@ -1789,10 +1789,10 @@ fn a_forfeit_above_the_ceiling_waits_for_a_stable_group() {
     check(
         "group web  max 2  desired 2
            i-1  on-demand  Pending
-           i-9  spot  replaces i-1
+           i-9  spot  finished  replaces i-1
            journal  i-9 for i-1  desired 0  max 1>2",
         expect![[r#"
-            forfeit
+            settling
               wait    2 are wanted, the owner's MaxSize is 1: restored when the group is stable
         "#]],
     );
@@ -1806,7 +1806,7 @@ fn a_forfeit_in_which_the_victim_went_keeps_the_replica() {
            journal  i-9 for i-1  desired 1",
         expect![[r#"
             forfeit
-              do      finish: i-9 is a member, drop the journal
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -1935,7 +1935,7 @@ fn a_decrement_since_arming_means_that_the_extra_unit_is_spent() {
            activity  i-1  started 2m  shrank 3>2  by-request",
         expect![[r#"
             undoing
-              do      finish: i-9 is a member, drop the journal
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -1969,7 +1969,7 @@ fn two_clocks_may_differ_by_two_seconds() {
            activity  i-7  started 602s  shrank 3>2",
         expect![[r#"
             undoing
-              do      finish: i-9 is a member, drop the journal
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -2065,7 +2065,7 @@ fn a_victim_that_vanished_without_a_trace_forfeits() {
            journal  i-9 for i-1  desired 2  age 30m",
         expect![[r#"
             undoing
-              do      finish: i-9 is a member, drop the journal
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -2266,7 +2266,7 @@ fn what_nobody_asked_for_by_name_was_not_ours() {
            activity  i-1  started 10s  shrank 2>1",
         expect![[r#"
             forfeit
-              do      finish: i-9 is a member, drop the journal
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -2281,7 +2281,7 @@ fn a_decrement_before_arming_was_not_ours() {
            activity  i-1  started 63s  shrank 2>1  by-request",
         expect![[r#"
             forfeit
-              do      finish: i-9 is a member, drop the journal
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -2296,7 +2296,7 @@ fn nothing_is_given_back_beyond_maxsize() {
            activity  i-1  started 10s  shrank 2>1  by-request",
         expect![[r#"
             forfeit
-              do      finish: i-9 is a member, drop the journal
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -2489,7 +2489,8 @@ fn what_another_deployment_has_finished_does_not_keep_our_hands_off() {
         "group web
            i-1  on-demand
            i-8  spot  unattached  terminated  replaces i-1  by other
-           i-9  spot  finished  by other",
+           i-9  spot  finished  by other
+           set  pool-loss=100%",
         expect![[r#"
             idle
               do      launch spot for i-1 in us-east-1a: m5.large $0.0400/h
@@ -2554,6 +2555,20 @@ fn a_mark_that_cannot_be_made_is_given_up_at_the_deadline() {
         expect![[r#"
             attached
               do      terminate i-9 if 2 are wanted and 2 serve
+        "#]],
+    );
+}
+
+#[test]
+fn a_stale_look_does_not_make_us_forget_what_we_changed() {
+    check(
+        "group web  desired 1
+           i-1  on-demand
+           i-9  spot  unattached  terminated  replaces i-1
+           journal  i-9 for i-1  desired 1  max 1>2  age 29s",
+        expect![[r#"
+            settling
+              wait    nothing is final before 12:05:01
         "#]],
     );
 }

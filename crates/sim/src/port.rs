@@ -366,6 +366,20 @@ impl Sim {
                 self.change(Api::DeleteTags, group, Some(victim), |world| world.region.tag_instance(victim, &tags))
                     .await
             }
+            Action::Note { backoff: Some(text) } => {
+                self.change(Api::CreateOrUpdateTags, group, None, |world| {
+                    enabled_or_denied(world, group, "autoscaling:CreateOrUpdateTags")?;
+                    world.region.tag_group(group, tag::BACKOFF, Some(text))
+                })
+                .await
+            }
+            Action::Note { backoff: None } => {
+                self.change(Api::DeleteGroupTags, group, None, |world| {
+                    enabled_or_in_flight_or_denied(world, group, "autoscaling:DeleteTags")?;
+                    world.region.tag_group(group, tag::BACKOFF, None)
+                })
+                .await
+            }
             Action::Detach { victim, .. } => {
                 self.change(Api::DetachInstances, group, Some(victim), |world| {
                     enabled_or_denied(world, group, "autoscaling:DetachInstances")?;

@@ -55,6 +55,13 @@ impl Calm {
             Action::Discard { replica: id } | Action::EndDoomed { victim: id } => {
                 self.group().replicas.retain(|replica| replica.id != *id);
             }
+            Action::Note { backoff } => {
+                let tags = &mut self.group().tags;
+                match backoff {
+                    Some(text) => drop(tags.insert(tag::BACKOFF.to_owned(), text.clone())),
+                    None => drop(tags.remove(tag::BACKOFF)),
+                }
+            }
             Action::Arm { journal } => {
                 self.group().tags.insert(tag::SWAP.to_owned(), journal.to_string());
                 if let Some(ours) = self.ours(&journal.replica) {
@@ -100,6 +107,10 @@ impl Calm {
             }
             Action::Detach { victim: id, .. } => self.leave(id, LifecycleState::Detaching, now),
             Action::Terminate { member: id, .. } => self.leave(id, LifecycleState::Terminating, now),
+            Action::Note { backoff: Some(text) } => {
+                self.group().tags.insert(tag::BACKOFF.to_owned(), text.clone());
+            }
+            Action::Note { backoff: None } => drop(self.group().tags.remove(tag::BACKOFF)),
             Action::Compensate { to, .. } => self.group().desired = *to,
             Action::Restore { max, resume_az_rebalance } => {
                 let group = self.group();

@@ -86,6 +86,7 @@ pub fn action(action: &Action) -> String {
             format!("finish: {}", both(replica, drop_journal.then(|| "drop the journal".to_owned())))
         }
         Action::EndDoomed { victim } => format!("end doomed {victim}"),
+        Action::Note { backoff } => format!("note {}", backoff.as_deref().unwrap_or("nothing")),
     }
 }
 
