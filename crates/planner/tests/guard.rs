@@ -1169,6 +1169,37 @@ fn nothing_is_given_back_above_maxsize() {
     );
 }
 
+// Note.
+
+fn note(backoff: Option<&'static str>) -> impl FnOnce(&Picture) -> Action {
+    move |_| Action::Note { backoff: backoff.map(str::to_owned) }
+}
+
+#[test]
+fn a_note_that_nobody_could_read_is_not_written() {
+    check(FIT, note(Some("v9;nonsense")), expect!["note: nobody could read it"]);
+}
+
+#[test]
+fn no_note_is_written_on_a_group_that_is_not_enabled() {
+    check(
+        "group web  not-enabled
+           i-1  on-demand",
+        note(Some("v9;nonsense")),
+        expect!["note: the group is not enabled"],
+    );
+}
+
+#[test]
+fn a_note_may_always_be_dropped() {
+    check(
+        "group web  not-enabled
+           i-1  on-demand",
+        note(None),
+        expect!["fine"],
+    );
+}
+
 // Restore.
 
 fn restore(max: Option<(u32, u32)>, resume_az_rebalance: bool) -> impl FnOnce(&Picture) -> Action {

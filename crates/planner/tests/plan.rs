@@ -293,6 +293,54 @@ fn every_window_victim_and_group_has_a_token_of_its_own() {
     assert_ne!(one, token("now 12:02:00\ngroup api\ni-1 on-demand"));
 }
 
+#[test]
+fn a_pool_that_holds_its_share_of_the_group_is_not_asked_for() {
+    check(
+        "group web
+           i-1  on-demand
+           i-2  on-demand
+           i-3  spot
+           i-4  spot",
+        expect![[r#"
+            idle
+              leave   i-3 is bought as it should be
+              leave   i-4 is bought as it should be
+              leave   i-1 each of the 1 pools to ask for holds 2 of the group already, the most that one pool may
+              leave   i-2 each of the 1 pools to ask for holds 2 of the group already, the most that one pool may
+        "#]],
+    );
+}
+
+#[test]
+fn the_same_type_in_another_zone_is_another_pool() {
+    check(
+        "group web
+           i-1  on-demand
+           i-2  on-demand
+           i-3  spot
+           i-4  spot  zone b",
+        expect![[r#"
+            idle
+              do      launch spot for i-1 in us-east-1a: m5.large $0.0400/h
+              leave   i-3 is bought as it should be
+              leave   i-4 is bought as it should be
+              leave   i-2 comes later: one swap at a time
+        "#]],
+    );
+}
+
+#[test]
+fn a_swap_has_to_pay_within_the_life_of_the_groups_members() {
+    check(
+        "group web
+           i-1  on-demand  age 5m",
+        expect![[r#"
+            idle
+              leave   i-1 a swap would pay after 5 min, and members of this group live for 5 min
+        "#]],
+    );
+}
+
 // What is needed to tell.
 
 #[test]

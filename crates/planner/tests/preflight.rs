@@ -527,7 +527,7 @@ fn an_earlier_victim_in_a_long_termination_hook_does_not_block() {
         "group web
            i-1  on-demand
            i-2  on-demand  Terminating:Wait
-           i-3  spot  finished  replaces i-2
+           i-3  spot  type m6i.large  finished  replaces i-2
            activity  i-2  started 10m  running",
         expect![[r#"
             idle
@@ -802,7 +802,8 @@ fn a_member_that_is_not_in_service_or_not_healthy_stays() {
 fn a_member_as_old_as_the_minimum_age_may_go() {
     check(
         "group web
-           i-1  on-demand  age 5m",
+           i-1  on-demand  age 5m
+           set  payback=ignore",
         expect![[r#"
             idle
               do      launch spot for i-1 in us-east-1a: m5.large $0.0400/h
@@ -945,8 +946,8 @@ fn a_percentage_that_divides_evenly_is_not_rounded() {
         "group web
            i-1  on-demand
            i-2  on-demand
-           i-3  spot
-           i-4  spot
+           i-3  spot  type m6i.large
+           i-4  spot  type m6i.large
            set  min-on-demand=25%",
         expect![[r#"
             idle

@@ -55,13 +55,6 @@ impl Calm {
             Action::Discard { replica: id } | Action::EndDoomed { victim: id } => {
                 self.group().replicas.retain(|replica| replica.id != *id);
             }
-            Action::Note { backoff } => {
-                let tags = &mut self.group().tags;
-                match backoff {
-                    Some(text) => drop(tags.insert(tag::BACKOFF.to_owned(), text.clone())),
-                    None => drop(tags.remove(tag::BACKOFF)),
-                }
-            }
             Action::Arm { journal } => {
                 self.group().tags.insert(tag::SWAP.to_owned(), journal.to_string());
                 if let Some(ours) = self.ours(&journal.replica) {
