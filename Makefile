@@ -17,10 +17,10 @@ help: ## List the targets
 build: ## Build the function (bootstrap) and the CLI (spotward) in target/release
 	$(CARGO) build --release $(addprefix --package ,$(SDK))
 
-test: test-fast test-sdk e2e test-template ## Every test, cheapest first
+test: test-fast watcher-test test-sdk e2e test-template ## Every test, cheapest first
 
-test-fast: venvs ## Planner tables and properties, guard, engine, simulator, watcher: no AWS SDK
-	$(CARGO) test --quiet $(addprefix --package ,$(FAST))
+test-fast: ## Planner tables and properties, guard, engine, simulator, stage: no AWS SDK
+	$(CARGO) test --quiet $(addprefix --package ,$(filter-out watcher,$(FAST)))
 
 # All three packages in one cargo call, always: a subset may select other features, and that compiles the SDK again.
 test-sdk: ## Mapping tests of the adapter, transcripts of the CLI, the release binaries
