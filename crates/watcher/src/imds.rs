@@ -54,7 +54,8 @@ pub struct Imds {
 }
 
 struct Token {
-    text: String,
+    /// What follows the path in each request until the token is renewed.
+    rest_of_request: String,
     renew_at: Instant,
 }
 
@@ -112,25 +113,19 @@ impl Imds {
         }
         // Half of its life: the service may be down for three hours before we lack a token.
         let life = Duration::from_secs(u64::from(answer.token_ttl_seconds.unwrap_or(TOKEN_TTL_SECONDS)));
-        self.token = Some(Token { text: text.to_owned(), renew_at: Instant::now() + life / 2 });
+        let rest_of_request = format!(
+            " HTTP/1.1\r\nHost: {}\r\nX-aws-ec2-metadata-token: {text}\r\nConnection: close\r\n\r\n",
+            self.host
+        );
+        self.token = Some(Token { rest_of_request, renew_at: Instant::now() + life / 2 });
         Ok(())
     }
 
     fn ask(&mut self, path: &str, clock: &mut Clock) -> Result<Answer, Trouble> {
-        let token = self.token.as_ref().map_or("", |token| token.text.as_str());
         self.request.clear();
-        // Pieces, not a format: this is half of what a poll costs.
-        for piece in [
-            "GET /latest/",
-            path,
-            " HTTP/1.1\r\nHost: ",
-            &self.host,
-            "\r\nX-aws-ec2-metadata-token: ",
-            token,
-            "\r\nConnection: close\r\n\r\n",
-        ] {
-            self.request.push_str(piece);
-        }
+        self.request.push_str("GET /latest/");
+        self.request.push_str(path);
+        self.request.push_str(self.token.as_ref().map_or("", |token| token.rest_of_request.as_str()));
         self.exchange(clock)
     }
 

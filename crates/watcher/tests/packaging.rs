@@ -58,7 +58,8 @@ fn run_user_data(archive: &str, recorded_for: &str, has_aws: bool) -> (bool, Str
         directory.script(&format!("bin/{name}"), &format!("echo \"{name} $*\" >> {calls}"));
     }
     let path = format!("{}:/usr/bin:/bin", directory.file("bin").display());
-    let status = Command::new(user_data).env_clear().env("PATH", path).env("TMPDIR", &directory.0).status().unwrap();
+    let status =
+        Command::new(user_data).env_clear().env("PATH", path).env("TMPDIR", &directory.0).output().unwrap().status;
     let told = directory.text("calls") + &directory.text("spotward-watcher.env");
     (status.success(), told)
 }

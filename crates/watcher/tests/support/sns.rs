@@ -1,7 +1,7 @@
 //! An SNS over TLS that believes no signature which botocore does not confirm, and misbehaves on demand.
 
 use super::{TOPIC, http_date, lock, now, root};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
@@ -153,10 +153,15 @@ fn server_config(ca: &Path, tls: Tls) -> ServerConfig {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca_params = CertificateParams::new(Vec::new()).unwrap();
     ca_params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Without names of their own both would bear the same, and OpenSSL would take the server's for a self-signed one.
+    ca_params.distinguished_name = DistinguishedName::new();
+    ca_params.distinguished_name.push(DnType::CommonName, "the tests' own CA");
     let ca_certificate = ca_params.self_signed(&ca_key).unwrap();
     std::fs::write(ca, ca_certificate.pem()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["localhost".to_owned(), "sns.test".to_owned()]).unwrap();
+    let mut params = CertificateParams::new(vec!["localhost".to_owned(), "sns.test".to_owned()]).unwrap();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "sns");
     let certificate = params.signed_by(&key, &Issuer::new(ca_params, ca_key)).unwrap();
     let versions: &[&rustls::SupportedProtocolVersion] = match tls {
         Tls::Both => &[&rustls::version::TLS13, &rustls::version::TLS12],
