@@ -793,6 +793,34 @@ fn ends_a_doomed_victim() {
 }
 
 #[test]
+fn cooling_pools_are_noted_on_the_group() {
+    check(
+        Action::Note { backoff: Some("v1;t=1790000000".to_owned()) },
+        &[],
+        expect![[r#"
+            autoscaling CreateOrUpdateTags
+                Tags.member.1.ResourceId = web
+                Tags.member.1.ResourceType = auto-scaling-group
+                Tags.member.1.Key = spotward:backoff
+                Tags.member.1.Value = v1;t=1790000000
+                Tags.member.1.PropagateAtLaunch = false
+            done
+        "#]],
+    );
+    check(
+        Action::Note { backoff: None },
+        &[],
+        expect![[r#"
+            autoscaling DeleteTags
+                Tags.member.1.ResourceId = web
+                Tags.member.1.ResourceType = auto-scaling-group
+                Tags.member.1.Key = spotward:backoff
+            done
+        "#]],
+    );
+}
+
+#[test]
 fn a_missing_permission_is_named() {
     const DENIED: &[(&str, Answer)] = &[(
         "SuspendProcesses",
