@@ -65,8 +65,8 @@ DEPENDENT = {
 SERVICE_OF = {
     "autoscaling": "autoscaling",
     "ec2": "ec2",
-    "elb": "elasticloadbalancing",
-    "elbv2": "elasticloadbalancing",
+    "load_balancing": "elasticloadbalancing",
+    "load_balancing_v2": "elasticloadbalancing",
     "pricing": "pricing",
     "sqs": "sqs",
 }
@@ -75,7 +75,7 @@ SERVICE_OF = {
 def calls_in_code():
     """(service, Action) of each SDK operation that crates/aws names: `self.ec2.create_fleet()`."""
     # A client field, then the operation with no arguments, possibly on the next line.
-    pattern = re.compile(r"\b(autoscaling|ec2|elbv2|elb|pricing|sqs)\s*\.\s*([a-z_]+)\(\)")
+    pattern = re.compile(r"\b(autoscaling|ec2|load_balancing_v2|load_balancing|pricing|sqs)\s*\.\s*([a-z_]+)\(\)")
     found = set()
     for path in (ROOT / "crates/aws/src").glob("*.rs"):
         for client, operation in pattern.findall(path.read_text()):
