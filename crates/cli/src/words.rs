@@ -195,7 +195,10 @@ pub fn passes_by_itself(blocker: &Blocker) -> bool {
         | Blocker::ActivityInProgress
         | Blocker::Quiet { .. }
         | Blocker::ScheduledAction { .. }
-        | Blocker::InstanceRefresh(_) => true,
+        | Blocker::InstanceRefresh(_)
+        | Blocker::OutsideSchedule { opens: Some(_) }
+        | Blocker::Pace { .. }
+        | Blocker::Losses { .. } => true,
         Blocker::NotEnabled
         | Blocker::Settings(_)
         | Blocker::Status(_)
@@ -219,6 +222,7 @@ pub fn passes_by_itself(blocker: &Blocker) -> bool {
         | Blocker::AtMaxSize(_)
         | Blocker::ForeignSwap(_)
         | Blocker::Journal(_)
+        | Blocker::OutsideSchedule { opens: None }
         | Blocker::DetachNeedsPropagatedTag => false,
     }
 }
