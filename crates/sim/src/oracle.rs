@@ -768,7 +768,10 @@ impl Oracle {
             }
         }
         let no_room = group.desired >= group.max && setting("spotward:on-max") == Some("skip");
+        // Few pools, or a short life of the group's members, may forbid a swap for good.
+        let cautious = setting("spotward:pool-loss") != Some("100%") || setting("spotward:payback") != Some("ignore");
         let unwilling = no_room
+            || cautious
             || group.new_members_protected
             || group.launch_hook
             || group.refresh.is_some()

@@ -23,7 +23,7 @@ use crate::world::{Blow, Sim, World};
 /// 2026-09-21 14:13:20 UTC.
 const START: Ms = 1_790_000_000_000;
 /// Passes under the weather.
-const STORM_PASSES: u32 = 30;
+const STORM_PASSES: u32 = 24;
 /// Passes of a scripted scenario before its owner starts to tidy up.
 const SCRIPT_PASSES: u32 = 4;
 /// Once calm, a group of up to four members has to be at rest after so many passes: four swaps of about a dozen passes,
@@ -226,7 +226,7 @@ impl Play<'_> {
                 return;
             }
             // The group that nobody enabled is looked at as well.
-            if number % 8 == 3 {
+            if number % 12 == 3 {
                 self.pass(&GroupName::new("decoy"));
             }
             self.pass_and_pause();
@@ -261,8 +261,8 @@ impl Play<'_> {
             } else {
                 0
             };
-            if at_rest == 3 {
-                return number - 2;
+            if at_rest == 2 {
+                return number - 1;
             }
         }
         let world = &mut *self.sim.world.borrow_mut();

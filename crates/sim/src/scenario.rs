@@ -78,6 +78,9 @@ fn quick(spec: GroupSpec) -> GroupSpec {
         .tag("spotward:min-age", "60s")
         .tag("spotward:quiet", "20s")
         .tag("spotward:retry-window", "6m")
+        .tag("spotward:swaps-per-hour", "60")
+        .tag("spotward:payback", "ignore")
+        .tag("spotward:pool-loss", "100%")
 }
 
 fn roomy() -> GroupSpec {
@@ -394,7 +397,7 @@ pub fn named(name: &str) -> Option<&'static Scenario> {
 
 /// The group that a seed draws for the random weather.
 pub fn drawn_group(rng: &mut Rng) -> GroupSpec {
-    let members = rng.between(1, 4) as u32;
+    let members = [1, 2, 2, 3, 3, 4][rng.below(6) as usize];
     let mut spec = quick(GroupSpec::new("web", members));
     spec.zones = rng.between(1, 3) as usize;
     spec.max = members + [0, 0, 1, 3][rng.below(4) as usize];
@@ -413,6 +416,10 @@ pub fn drawn_group(rng: &mut Rng) -> GroupSpec {
     }
     if rng.chance(2_000) {
         spec = detaching(spec);
+    }
+    if rng.chance(1_500) {
+        // The default: at most a third of the group in one pool.
+        spec.tags.retain(|(key, _)| *key != "spotward:pool-loss");
     }
     if rng.chance(1_000) {
         spec = spec.tag("spotward:on-max", "skip");

@@ -37,7 +37,7 @@ fn check(runs: &[(&Scenario, Options)], at_least: usize) {
 
 #[test]
 fn a_worker_may_die_before_any_call() {
-    check(&blows(|report| (1..=report.calls.min(400)).collect(), Blow::Crash), 5_000);
+    check(&blows(|report| (1..=report.calls).collect(), Blow::Crash), 5_000);
 }
 
 #[test]
@@ -57,7 +57,8 @@ fn any_call_may_be_repeated_by_the_client_library() {
 
 #[test]
 fn any_call_may_be_throttled() {
-    check(&blows(|report| (1..=report.calls.min(400)).collect(), Blow::Throttle), 5_000);
+    // The first swap of each scenario: what comes after it is the same again.
+    check(&blows(|report| (1..=report.calls.min(100)).collect(), Blow::Throttle), 2_000);
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn promises_hold_in_any_weather() {
 
 #[test]
 fn two_workers_at_once_are_safe_as_long_as_aws_refuses_a_second_terminate() {
-    let seeds = number("SEEDS", SEEDS) / 10;
+    let seeds = number("SEEDS", SEEDS) / 20;
     let options = Options { storm: Storm::Drawn, two_workers: true, ..Options::default() };
     verdict(&play(1..1 + seeds, &options), seeds);
 }
