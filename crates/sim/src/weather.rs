@@ -545,7 +545,7 @@ pub fn exit_standby(world: &mut World, name: &GroupName, id: &InstanceId) {
     world.region.exit_standby(name, id);
     let after = world.region.group(name).map_or(0, |group| group.desired);
     if let Some(book) = world.oracle.books.get_mut(name) {
-        book.desired = (book.wanted() + after - before).min(book.max);
+        book.desired = (book.desired + after - before).min(book.max);
         book.surplus = book.surplus.max(after.saturating_sub(book.desired));
         book.hidden |= after == book.seen_desired;
     }
@@ -556,7 +556,8 @@ pub fn exit_standby(world: &mut World, name: &GroupName, id: &InstanceId) {
 fn desired_fell(world: &mut World, name: &GroupName) {
     let now = world.region.group(name).map_or(0, |group| group.desired);
     if let Some(book) = world.oracle.books.get_mut(name) {
-        book.desired = book.wanted().saturating_sub(1).max(book.min);
+        // Without our +1 AWS would have refused it at MinSize: his number may sink below, what he gets may not.
+        book.desired = book.desired.saturating_sub(1);
         if book.raced {
             book.desired = book.desired.min(now);
             book.raced = false;
