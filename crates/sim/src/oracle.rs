@@ -639,6 +639,9 @@ impl Oracle {
         if unfinished || group.tags.contains_key(tag::SWAP) {
             return;
         }
+        if group.desired == book.wanted() {
+            book.desired = group.desired;
+        }
         if book.surplus == 0 {
             return;
         }

@@ -180,6 +180,11 @@ impl Sim {
         };
         let observation = Observation { now: timestamp(now), group };
         let worker = self.worker;
+        if let Some(book) = self.world.borrow_mut().oracle.books.get_mut(name) {
+            // Only a look that shows another number reveals that somebody has been there.
+            book.hidden &= asg.desired == book.seen_desired;
+            book.seen_desired = asg.desired;
+        }
         self.world.borrow_mut().note(|| format!("   [{worker}] sees {}", seen(&observation.group)));
         Ok(Some(observation))
     }

@@ -1200,7 +1200,8 @@ impl Region {
             } else if active > wanted && !group.suspended.contains("Terminate") {
                 let Some(id) = self.scale_in_choice(&group, None) else { return };
                 self.note(|| format!("{name} scales in: {id} leaves"));
-                self.begin_termination(name, &id, None);
+                // "… in response to a difference between desired and actual capacity, shrinking the capacity from 5 to 4"
+                self.begin_termination(name, &id, Some((active, active - 1)));
                 self.disturb(name);
             } else {
                 return;

@@ -162,7 +162,11 @@ pub fn run(scenario: &Scenario, seed: u64, options: &Options) -> RunReport {
     let mut rng = Rng::new(seed);
     let drawn = matches!(options.storm, Storm::Drawn);
     let unknowns = if drawn { scenario::drawn_unknowns(&mut rng) } else { options.unknowns };
-    let spec = if drawn { scenario::drawn_group(&mut rng) } else { (scenario.group)() };
+    let mut spec = if drawn { scenario::drawn_group(&mut rng) } else { (scenario.group)() };
+    if unknowns.busy_groups_refuse {
+        // Every hook would hold up the next swap: hours of calm for nothing.
+        spec.hook = spec.hook.map(|hook| hook.min(MINUTE));
+    }
     let mut storm = match &options.storm {
         Storm::Calm => Weather::calm(),
         Storm::Drawn => Weather::drawn(&mut rng),

@@ -372,12 +372,6 @@ impl Sim {
             if api == Api::DescribeAutoScalingGroups {
                 reading.looks += 1;
                 reading.seq = seq;
-                for (name, book) in &mut world.oracle.books {
-                    let shown = view.groups.get(name).map_or(0, |group| group.desired);
-                    // Only a look that shows another number reveals that somebody has been there.
-                    book.hidden &= shown == book.seen_desired;
-                    book.seen_desired = shown;
-                }
             } else {
                 reading.seq = reading.seq.min(seq);
             }
