@@ -233,8 +233,13 @@ where
                 kind => kind,
             },
             SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Kind::Throttled,
-            // Neither the network nor time: no credentials could be found or obtained.
-            SdkError::DispatchFailure(failure) if failure.is_other() => Kind::Denied,
+            // Neither the network nor time, and nothing that passes by itself (a connection closed in the middle, say): no
+            // credentials could be found or obtained.
+            SdkError::DispatchFailure(failure)
+                if failure.is_other() && failure.as_connector_error().is_none_or(|error| error.as_other().is_none()) =>
+            {
+                Kind::Denied
+            }
             SdkError::DispatchFailure(_) => Kind::Throttled,
             _ => Kind::Rejected,
         };
