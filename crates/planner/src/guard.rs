@@ -81,6 +81,12 @@ impl Guard<'_> {
                 require(journal.desired == self.group.desired, || {
                     format!("desired is {}, not {}", self.group.desired, journal.desired)
                 })?;
+                // What the journal calls the owner's is what we shall put back.
+                let original = journal.raised_max.map(|max| max.original);
+                let wanted = self.group.is_full().then_some(self.group.max_size);
+                require(original == wanted, || format!("MaxSize is {}", self.group.max_size))?;
+                let suspended = self.group.suspended.contains("AZRebalance");
+                require(!journal.suspends_az_rebalance || !suspended, || "AZRebalance is suspended already".to_owned())?;
                 self.in_service(&journal.victim)
             }
             Action::Prepare { suspend_az_rebalance, raise_max } => {

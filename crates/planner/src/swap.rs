@@ -688,15 +688,14 @@ impl<'a> Context<'a> {
             return None;
         }
         let since = journal.written_at - CLOCK_SKEW;
+        // Whoever was surplus: AWS does not say who asked. Taking somebody else's removal for ours leaves one too many.
         let ours = |activity: &&Activity| {
-            activity.by_request
-                && activity.started_at >= since
-                && activity.instance.as_ref().is_some_and(|id| *id == journal.victim || *id == journal.replica)
+            let hit_foreign_value = activity.shrank.is_some_and(|(from, _)| from != journal.desired + 1);
+            activity.by_request && activity.started_at >= since && hit_foreign_value
         };
-        let (from, to) = activities.iter().find(ours)?.shrank?;
-        let hit_foreign_value = from != journal.desired + 1;
+        let (_, to) = activities.iter().find(ours)?.shrank?;
         let untouched_since = self.group.desired == to;
-        (hit_foreign_value && untouched_since && to < self.group.max_size)
+        (untouched_since && to < self.group.max_size)
             .then_some(Step::Do(Action::Compensate { from: to, to: to + 1 }))
     }
 }

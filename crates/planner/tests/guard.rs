@@ -1430,3 +1430,26 @@ fn the_deployments_defaults_are_wishes_as_well() {
     let refusal = guard::check(&seen.observation, &action, &seen.config).expect_err("the floor");
     expect!["terminate: 0 on-demand members would be left of 1"].assert_eq(&refusal.to_string());
 }
+
+#[test]
+fn no_journal_that_would_put_back_another_maxsize_than_the_owners() {
+    check(
+        "group web  max 5
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1",
+        arm(|journal| journal.raised_max = Some(RaisedMax { original: 4, raised: 5 })),
+        expect!["arm: MaxSize is 5"],
+    );
+}
+
+#[test]
+fn no_journal_that_would_resume_what_somebody_else_has_suspended() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1
+           suspended  AZRebalance",
+        arm(|journal| journal.suspends_az_rebalance = true),
+        expect!["arm: AZRebalance is suspended already"],
+    );
+}
