@@ -236,7 +236,8 @@ where
             // Neither the network nor time, and nothing that passes by itself (a connection closed in the middle, say): no
             // credentials could be found or obtained.
             SdkError::DispatchFailure(failure)
-                if failure.is_other() && failure.as_connector_error().is_none_or(|error| error.as_other().is_none()) =>
+                if failure.is_other()
+                    && failure.as_connector_error().is_none_or(|error| error.as_other().is_none()) =>
             {
                 Kind::Denied
             }

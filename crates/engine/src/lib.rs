@@ -176,13 +176,7 @@ async fn act(
 }
 
 /// The pools of a launch for which there was no capacity cool down.
-async fn remember_failure(
-    cloud: &impl Cloud,
-    config: &Config,
-    name: &GroupName,
-    seen: &Observation,
-    launch: &Launch,
-) {
+async fn remember_failure(cloud: &impl Cloud, config: &Config, name: &GroupName, seen: &Observation, launch: &Launch) {
     if launch.purchase == PurchaseOption::OnDemand {
         return;
     }

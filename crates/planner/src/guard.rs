@@ -86,7 +86,9 @@ impl Guard<'_> {
                 let wanted = self.group.is_full().then_some(self.group.max_size);
                 require(original == wanted, || format!("MaxSize is {}", self.group.max_size))?;
                 let suspended = self.group.suspended.contains("AZRebalance");
-                require(!journal.suspends_az_rebalance || !suspended, || "AZRebalance is suspended already".to_owned())?;
+                require(!journal.suspends_az_rebalance || !suspended, || {
+                    "AZRebalance is suspended already".to_owned()
+                })?;
                 self.in_service(&journal.victim)
             }
             Action::Prepare { suspend_az_rebalance, raise_max } => {

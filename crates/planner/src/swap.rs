@@ -695,8 +695,7 @@ impl<'a> Context<'a> {
         };
         let (_, to) = activities.iter().find(ours)?.shrank?;
         let untouched_since = self.group.desired == to;
-        (untouched_since && to < self.group.max_size)
-            .then_some(Step::Do(Action::Compensate { from: to, to: to + 1 }))
+        (untouched_since && to < self.group.max_size).then_some(Step::Do(Action::Compensate { from: to, to: to + 1 }))
     }
 }
 

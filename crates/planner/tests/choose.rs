@@ -160,16 +160,22 @@ fn not_enough_is_saved() {
 
 #[test]
 fn just_enough_is_saved_per_hour() {
-    check(&ask("min-saving-per-hour=0.02", &["m6i.large on-demand 0.1 a 0.08"]), expect![[r#"
+    check(
+        &ask("min-saving-per-hour=0.02", &["m6i.large on-demand 0.1 a 0.08"]),
+        expect![[r#"
         m6i.large a $0.0800/h
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn not_enough_is_saved_per_hour() {
-    check(&ask("min-saving-per-hour=0.02", &["m6i.large on-demand 0.1 a 0.080001"]), expect![[r#"
+    check(
+        &ask("min-saving-per-hour=0.02", &["m6i.large on-demand 0.1 a 0.080001"]),
+        expect![[r#"
         nothing that fits is cheap enough: the cheapest is m6i.large at $0.0800/h, on-demand is $0.1000/h [nothing-cheaper]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

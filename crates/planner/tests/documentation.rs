@@ -35,7 +35,10 @@ fn the_manual_lists_every_setting_as_it_is() {
         std::fs::write(&path, expected).expect("the manual can be written");
         return;
     }
-    assert!(manual == expected, "docs/configuration.md is out of date: UPDATE_DOCS=1 cargo test -p planner --test documentation");
+    assert!(
+        manual == expected,
+        "docs/configuration.md is out of date: UPDATE_DOCS=1 cargo test -p planner --test documentation"
+    );
 }
 
 #[test]
@@ -45,5 +48,7 @@ fn keys_fit_a_tag_and_are_unique() {
     let count = keys.len();
     keys.dedup();
     assert_eq!(keys.len(), count);
-    assert!(keys.iter().all(|key| key.len() <= 100 && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')));
+    assert!(
+        keys.iter().all(|key| key.len() <= 100 && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'))
+    );
 }
