@@ -18,7 +18,7 @@ from cloud import endpoints
 from servers import ROOT, ServerFailed, tool
 
 #: What the demo and the tests set short, and only here. A real deployment keeps the defaults.
-FAST = {"quiet": "0s", "min-age": "0s", "warmup": "0s", "settle": "0s"}
+FAST = {"quiet": "0s", "min-age": "0s", "warmup": "0s", "settle": "0s", "payback": "ignore", "swaps-per-hour": "60", "retry-window": "30s"}
 PAUSE_SECONDS = "0.1"
 
 #: How the product's calls are told from boto3's.

@@ -585,10 +585,10 @@ fn for_every_real_type_the_choice_is_what_a_second_opinion_allows() {
                     for candidate in &allowed {
                         let spot = market.spot[*zone].get(*candidate).copied();
                         let sold_out = |spot| market.on_demand.get(*candidate).is_some_and(|price| spot >= *price);
-                        if let Some(spot) = spot.filter(|spot| market.offers(zone, candidate) && !sold_out(*spot)) {
-                            if spot.0 * 100 <= paid.0 * u64::from(100 - policy.min_saving_percent) {
-                                expected.push((spot, candidate));
-                            }
+                        if let Some(spot) = spot.filter(|spot| market.offers(zone, candidate) && !sold_out(*spot))
+                            && spot.0 * 100 <= paid.0 * u64::from(100 - policy.min_saving_percent)
+                        {
+                            expected.push((spot, candidate));
                         }
                     }
                 }
