@@ -346,16 +346,17 @@ impl Oracle {
                 // our own decrement, and the unit that we give back is one too many.
                 let foreign = region.group(done.group).is_some_and(|group| {
                     let to = done.before.desired;
-                    group.activities.iter().any(|record| {
-                        record.by_request && !record.ours && record.shrank.is_some_and(|(_, shrunk)| shrunk == to)
-                    })
+                    group
+                        .activities
+                        .iter()
+                        .any(|record| record.by_request && record.shrank.is_some_and(|(_, shrunk)| shrunk == to))
                 });
                 if let Some(book) = self.books.get_mut(done.group).filter(|_| foreign) {
                     book.surplus = book.surplus.max(after.desired.saturating_sub(book.wanted()));
                 }
             }
             Api::DeleteGroupTags => {
-                self.kept_by_protection(region, done);
+                self.kept_on_purpose(region, done);
                 // Decided before the other worker's Prepare, done after it.
                 let left = after.max != book.max || after.suspended != book.suspended;
                 if done.two_workers && left && self.drifted_now(region, done.group) {
@@ -612,8 +613,8 @@ impl Oracle {
         self.books.get_mut(name).is_some_and(|book| !std::mem::replace(&mut book.drifted, true))
     }
 
-    /// The owner protected the replica or its victim in the middle of the swap: both stay.
-    fn kept_by_protection(&mut self, region: &Region, done: &Done<'_>) {
+    /// The owner protected the replica or its victim in the middle of the swap, or somebody shrank the group: both stay.
+    fn kept_on_purpose(&mut self, region: &Region, done: &Done<'_>) {
         let Some(group) = region.group(done.group) else { return };
         let named = |key| done.before.journal.as_deref().and_then(|journal| field(journal, key));
         let (replica, victim) = (named("in"), named("out"));
@@ -621,7 +622,12 @@ impl Oracle {
             .seats
             .iter()
             .any(|seat| seat.protected && (Some(seat.id.as_str()) == replica || Some(seat.id.as_str()) == victim));
-        if let Some(book) = self.books.get_mut(done.group).filter(|_| protected) {
+        // Somebody else shrank the group since: the +1 may be spent already, so nobody is removed for it.
+        let written = done.before.journal.as_deref().and_then(|journal| field(journal, "t")?.parse::<Ms>().ok());
+        let shrunk = group.activities.iter().any(|record| {
+            !record.ours && record.shrank.is_some() && written.is_some_and(|at| record.started >= at * SECOND)
+        });
+        if let Some(book) = self.books.get_mut(done.group).filter(|_| protected || shrunk) {
             book.surplus = book.surplus.max(group.desired.saturating_sub(book.wanted()).min(1));
         }
     }
