@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::snapshot::Snapshot;
-use engine::view::GroupPlan;
+use engine::view::{self, GroupPlan};
 use engine::{Cloud, CloudError, Look, look};
 use futures_util::StreamExt;
 use planner::action::Action;
@@ -179,6 +179,12 @@ fn page(report: &Report, config: &Config, out: &Output, currency: Currency) -> S
             let more = launch.pools.count().saturating_sub(POOLS_SHOWN);
             let rest = if more > 0 { format!(" and {more} more; EC2 picks one") } else { String::new() };
             line("", Tone::Plain, &format!("from {}{rest}", named.join(", ")));
+        }
+    }
+    if let Some(note) = &plan.note {
+        line("also", Tone::Faint, &words::action(note));
+        for call in calls(note, group) {
+            line("", Tone::Plain, &format!("{}  {}", call.name, call.with));
         }
     }
     if let Some(wait) = &plan.wait {
@@ -384,21 +390,22 @@ impl Tally {
 fn document(report: &Report, config: &Config, currency: Currency) -> Value {
     let Report { look, enabled, savings, .. } = report;
     let (group, plan) = (&look.observation.group, &look.plan);
-    let view = GroupPlan::of(look);
+    let shown = GroupPlan::of(look);
     let blockers: Vec<Value> = plan
         .blockers
         .iter()
-        .zip(&view.blockers)
+        .zip(&shown.blockers)
         .map(
             |(blocker, said)| json!({ "code": said.code, "text": said.text, "fix": fix(blocker, group.name.as_str()) }),
         )
         .collect();
     let floor = Policy::of(group, config).ok().map(|policy| policy.min_on_demand.of(group.desired));
-    let mut document = json!(view);
+    let mut document = json!(shown);
     document["enabled"] = json!(enabled);
     document["would_act"] = json!(*enabled && !plan.is_quiet());
     document["on_demand_floor"] = json!(floor);
     document["blockers"] = json!(blockers);
+    document["note"] = json!(plan.note.as_ref().map(view::action));
     document["calls"] = match &plan.action {
         Some(action) => {
             calls(action, group).iter().map(|call| json!({ "name": call.name, "with": call.with })).collect()
