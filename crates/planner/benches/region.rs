@@ -64,7 +64,7 @@ fn plan_all(region: &[Observation], config: &Config) -> Vec<Plan> {
 }
 
 /// Every group has something to do.
-#[divan::bench(args = [100, 1000, 10_000], sample_count = 3, sample_size = 1)]
+#[divan::bench(args = [100, 1000, 10_000], sample_count = 5, sample_size = 1)]
 fn groups_that_each_start_a_swap(bencher: Bencher, groups: u32) {
     let region = region(groups, &[]);
     let config = Config::default();
@@ -74,7 +74,7 @@ fn groups_that_each_start_a_swap(bencher: Bencher, groups: u32) {
 }
 
 /// Every zone of every group is looked into, in vain: the dearest answer.
-#[divan::bench(args = [100, 1000, 10_000], sample_count = 3, sample_size = 1)]
+#[divan::bench(args = [100, 1000, 10_000], sample_count = 5, sample_size = 1)]
 fn groups_in_which_nothing_is_cheap_enough_anywhere(bencher: Bencher, groups: u32) {
     let region = region(groups, &[("spotward:min-saving", "99%")]);
     let config = Config::default();

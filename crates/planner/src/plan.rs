@@ -191,25 +191,29 @@ fn start(
     };
 
     sort_by_zone_then_age(&mut victims, group);
-    // Which types fit is judged once per type, whatever the number of victims and zones.
+    // Which types fit is judged once per type, and which pools once per type and zone, whatever the number of victims:
+    // equal victims have equal answers (a victim that leaves on-demand capacity takes no room in any spot pool).
     let mut choices: BTreeMap<&InstanceType, Result<Choice<'_>, NoPool>> = BTreeMap::new();
+    let mut answers: BTreeMap<(&InstanceType, &Zone), Result<Pools, Reason>> = BTreeMap::new();
     let mut first: Option<(&Member, Pools)> = None;
     for victim in victims {
         if first.is_some() {
             left_alone.push((victim.id.clone(), Reason::Later));
             continue;
         }
-        let choice = choices
-            .entry(&victim.instance_type)
-            .or_insert_with(|| Choice::new(&victim.instance_type, launch, leaves.opposite(), market, policy));
-        let pools = match (choice, leaves) {
-            (Ok(choice), PurchaseOption::OnDemand) => to_spot(choice, victim, group, policy, &memory, now),
-            (Ok(choice), PurchaseOption::Spot) => choice.pools(&victim.zone).map_err(Reason::NoPool),
-            (Err(no_pool), _) => Err(Reason::NoPool(no_pool.clone())),
-        };
-        match pools {
-            Ok(pools) => first = Some((victim, pools)),
-            Err(reason) => left_alone.push((victim.id.clone(), reason)),
+        let answer = answers.entry((&victim.instance_type, &victim.zone)).or_insert_with(|| {
+            let choice = choices
+                .entry(&victim.instance_type)
+                .or_insert_with(|| Choice::new(&victim.instance_type, launch, leaves.opposite(), market, policy));
+            match (choice, leaves) {
+                (Ok(choice), PurchaseOption::OnDemand) => to_spot(choice, victim, group, policy, &memory, now),
+                (Ok(choice), PurchaseOption::Spot) => choice.pools(&victim.zone).map_err(Reason::NoPool),
+                (Err(no_pool), _) => Err(Reason::NoPool(no_pool.clone())),
+            }
+        });
+        match answer {
+            Ok(pools) => first = Some((victim, pools.clone())),
+            Err(reason) => left_alone.push((victim.id.clone(), reason.clone())),
         }
     }
     let Some((victim, pools)) = first else {
@@ -281,9 +285,8 @@ fn sort_by_zone_then_age(victims: &mut [&Member], group: &Group) {
     for member in group.members.iter().filter(|member| member.lifecycle == LifecycleState::InService) {
         *members_in.entry(&member.zone).or_default() += 1;
     }
-    victims.sort_by(|a, b| {
-        let key = |member: &Member| (members_in.get(&member.zone).copied(), member.zone.clone(), member.launched_at());
-        key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
+    victims.sort_by_cached_key(|member| {
+        (members_in.get(&member.zone).copied(), member.zone.clone(), member.launched_at(), member.id.clone())
     });
 }
 
