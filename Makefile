@@ -53,4 +53,4 @@ fmt: ## Format everything
 	$(CARGO) fmt --all
 
 clean: ## Remove build products and virtual environments
-	rm -rf target .venv .venv-ministack .venv-sam .aws-sam
+	rm -rf target .venv .venv-ministack .venv-sam .venv-zig .aws-sam

@@ -23,11 +23,12 @@ def idle_groups(cloud, number, size):
         cloud.group(f"group-{index:03}", size=size, template=template, tags={"spotward:min-on-demand": ("100%", False)})
 
 
-def test_the_scan_of_one_idle_group_is_cheap(cloud):
+def test_a_run_on_one_idle_group_reads_prices_once(cloud):
+    """The command line says what the group costs: that takes the region's types and prices, as on a cold scan."""
     idle_groups(cloud, 1, 5)
     mark = cloud.control.mark()
     spotward(cloud, "run", "--once")
-    assert count(cloud, mark) <= 12
+    assert count(cloud, mark) <= 60
 
 
 def test_the_functions_scan_of_a_hundred_idle_groups_is_counted_in_pages(ministack_for_stage, cloud):

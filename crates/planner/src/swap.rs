@@ -632,7 +632,9 @@ impl<'a> Context<'a> {
         }
         let inside = group
             .member(&journal.replica)
-            .filter(|member| !member.lifecycle.is_leaving() && member.is_replica())
+            .filter(|member| !member.lifecycle.is_leaving())
+            // A former replica that still carries its copy: relabelling was cut short.
+            .filter(|member| member.is_replica() || member.ours.as_ref().is_some_and(|ours| ours.journal.is_some()))
             .map(|member| Finished::Member(member.id.clone()));
         // Both stay: that has to be said for good before anything else. If desired came back to one more by somebody
         // else's hand, the next look would take that unit for ours.

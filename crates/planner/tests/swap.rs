@@ -2588,3 +2588,16 @@ fn a_decrement_by_a_newcomers_end_that_hit_a_foreign_value_is_given_back_as_well
         "#]],
     );
 }
+
+#[test]
+fn a_relabelling_that_was_cut_short_takes_the_copy_off() {
+    check(
+        "group web
+           i-9  spot  finished  replaces i-1
+           journal  i-9 for i-1  desired 1  kept-copy",
+        expect![[r#"
+            settling
+              do      finish: i-9 is a member, drop the journal
+        "#]],
+    );
+}

@@ -105,6 +105,7 @@ enum Where {
     Both,
     Group,
     Replica,
+    Kept,
 }
 
 impl Reader {
@@ -295,6 +296,7 @@ impl Reader {
                 "by" => journal.stack = words.value(word).to_owned(),
                 "copy-only" => place = Where::Replica,
                 "uncopied" => place = Where::Group,
+                "kept-copy" => place = Where::Kept,
                 other => panic!("journal … {other}: no such word"),
             }
         }
@@ -428,7 +430,9 @@ impl Reader {
             let outside = self.group.replicas.iter_mut().filter(|replica| replica.id == journal.replica);
             let copies =
                 inside.filter_map(|member| member.ours.as_mut()).chain(outside.map(|replica| &mut replica.ours));
-            for ours in copies.filter(|_| place != Where::Group) {
+            // Relabelling takes the copy off, unless it was cut short.
+            let carries = |ours: &&mut Provenance| ours.role != Role::Member || place == Where::Kept;
+            for ours in copies.filter(|_| place != Where::Group).filter(carries) {
                 ours.journal = Some(journal.clone());
             }
         }
