@@ -627,7 +627,7 @@ impl Oracle {
         let shrunk = group.activities.iter().any(|record| {
             !record.ours && record.shrank.is_some() && written.is_some_and(|at| record.started >= at * SECOND)
         });
-        if let Some(book) = self.books.get_mut(done.group).filter(|_| protected || shrunk) {
+        if let Some(book) = self.books.get_mut(done.group).filter(|_| protected || shrunk || done.two_workers) {
             book.surplus = book.surplus.max(group.desired.saturating_sub(book.wanted()).min(1));
         }
     }

@@ -289,6 +289,11 @@ pub fn act(world: &mut World, kind: Kind, name: &GroupName) {
         }
         Kind::Enable => {
             let on = book.enabled();
+            if on && book.journal_deleted {
+                // Journal deleted and group disabled: our role may not touch the group any more. Said aloud in
+                // docs/safety.md; somebody has to restore MaxSize and AZRebalance by hand.
+                return;
+            }
             owner_tags(world, name, "spot-enabled", if on { None } else { Some("true") });
             if !on && group.tags.get("spotward:removal").map(String::as_str) == Some("detach") {
                 world.region.group_mut(name).propagated.insert("spot-enabled".to_owned(), "true".to_owned());
@@ -369,7 +374,7 @@ pub fn act(world: &mut World, kind: Kind, name: &GroupName) {
             }
         }
         Kind::DeleteJournal => {
-            if group.tags.contains_key(tag::SWAP) {
+            if group.tags.contains_key(tag::SWAP) && book.enabled() {
                 let _ = world.region.tag_group(name, tag::SWAP, None);
                 let kept = group.desired.saturating_sub(book.desired);
                 if let Some(book) = world.oracle.books.get_mut(name) {
@@ -492,6 +497,8 @@ pub fn set_min(world: &mut World, name: &GroupName, to: u32) {
     if let Some(book) = world.oracle.books.get_mut(name) {
         book.min = to;
         // A minimum that our +1 satisfies already changes nothing that anybody could see.
+        // (AWS would have raised his number; taking it for raised or not are both right.)
+        book.surplus = book.surplus.max(to.min(before).saturating_sub(book.desired));
         book.desired = if to > before { to } else { book.desired };
         book.hidden |= to > before && to == book.seen_desired;
     }
