@@ -65,7 +65,7 @@ impl Failure {
 
     /// What AWS said, with what its reader can do about it.
     pub fn aws(error: &CloudError) -> Self {
-        let what = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        let what = one_line(error);
         Self { hint: hint(error, &what).to_owned(), what, exit: Exit::Refused }
     }
 
@@ -82,6 +82,15 @@ impl Failure {
     }
 }
 
+/// The error without the debug form that the SDK adds to failures of the network, and without the list of all places
+/// where no credentials were found; `--verbose` shows both.
+pub fn one_line(error: &CloudError) -> String {
+    let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let ends = [" (DispatchFailure(", " (TimeoutError(", " (ResponseError(", " (ConstructionFailure(", ". Attempted:"];
+    let end = ends.iter().filter_map(|end| text.find(end)).min().unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
 fn hint(error: &CloudError, what: &str) -> &'static str {
     match error {
         CloudError::Denied(_) if what.contains("ExpiredToken") => "the session is over: log in again (`aws sso login`)",
@@ -95,5 +104,25 @@ fn hint(error: &CloudError, what: &str) -> &'static str {
         CloudError::NotFound(_) => "it was there a moment ago: try again",
         CloudError::Conflict(_) => "somebody else is changing the group: try again in a minute",
         CloudError::Rejected(_) => "AWS does not take the request as it is: `--verbose` shows it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_network_is_told_in_one_line() {
+        let long =
+            "DescribeX: dispatch failure: io error: connection refused\n (DispatchFailure(DispatchFailure { … }))";
+        let told = one_line(&CloudError::Throttled(long.to_owned()));
+        assert_eq!(told, "throttled or temporarily failing: DescribeX: dispatch failure: io error: connection refused");
+    }
+
+    #[test]
+    fn the_worst_end_is_reported() {
+        assert_eq!(Exit::WouldAct.worse(Exit::User), Exit::User);
+        assert_eq!(Exit::Refused.worse(Exit::User), Exit::Refused);
+        assert_eq!(Exit::Nothing.worse(Exit::WouldAct), Exit::WouldAct);
     }
 }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::args;
 use crate::calls::calls;
 use crate::cloud::{AsIfEnabled, World};
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, one_line};
 use crate::fix::fix;
 use crate::money::{Currency, HOURS_PER_MONTH};
 use crate::output::{Output, Tone};
@@ -142,7 +142,7 @@ pub async fn prices(world: &World, observation: &Observation) -> Result<Arc<Mark
     let platform = launch.image.platform().ok_or_else(|| {
         format!("instances billed as {:?} have no spot price of their own", launch.image.usage_operation)
     })?;
-    world.market(platform).await.map_err(|error| error.to_string())
+    world.market(platform).await.map_err(|error| one_line(&error))
 }
 
 // ---- for people ----

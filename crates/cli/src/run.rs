@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use crate::args;
 use crate::cloud::World;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, one_line};
 use crate::money::Currency;
 use crate::output::{Output, Tone};
 use crate::plan::{GROUPS_AT_A_TIME, prices, unknown};
@@ -140,13 +140,12 @@ async fn round(groups: &mut [Watched], world: &World, config: &Config, args: &ar
             }
             Err(error) => {
                 if args.json {
-                    let text = error.to_string();
                     let line = json!({
                         "v": 1,
                         "kind": "error",
                         "stack": config.stack,
                         "group": group.name.as_str(),
-                        "error": { "kind": error_kind(&error), "text": text },
+                        "error": { "kind": error_kind(&error), "text": one_line(&error) },
                     });
                     out.print(&format!("{line}\n"));
                 } else {
@@ -250,10 +249,6 @@ fn told(plan: &Plan, outcome: &Outcome) -> (&'static str, String) {
 
 fn line(at: Timestamp, name: &GroupName, width: usize, kind: &str, text: &str) -> String {
     format!("{}  {:<width$}  {kind:<7}  {text}\n", at.strftime("%H:%M:%S"), name.as_str())
-}
-
-fn one_line(error: &CloudError) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn millis(pass: &Pass) -> i64 {

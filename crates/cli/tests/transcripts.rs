@@ -67,6 +67,10 @@ fn steady(text: &str) -> String {
             let _ = write!(steady, "{before}one of the settings […]");
             rest = after;
         }
+        // Calls are made side by side: whichever fails first is told.
+        for call in ["DescribeInstances:", "DescribeAutoScalingGroups:"] {
+            rest = rest.replace(call, "Describe…:");
+        }
         steady.push_str(&rest);
     }
     steady
