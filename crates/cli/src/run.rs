@@ -42,6 +42,8 @@ struct Watched {
     told: String,
     /// Throttled so many times in a row.
     throttled: u32,
+    /// What was said the last time.
+    refused: Option<Failure>,
     /// Sits out so many rounds.
     out: u32,
     acted: u32,
@@ -109,6 +111,7 @@ async fn watch(args: &args::Run, world: &World) -> Result<Vec<Watched>, CloudErr
         state: State::GoesOn,
         told: String::new(),
         throttled: 0,
+        refused: None,
         out: 0,
         acted: 0,
     };
@@ -198,6 +201,7 @@ impl Watched {
 
     /// Throttled or overtaken: again, after sitting out a while. Anything else needs somebody.
     fn fail(&mut self, error: &CloudError, world: &World) {
+        self.refused = Some(world.failure(error));
         match error {
             CloudError::Throttled(_) => {
                 // 1, 3, 7, 12, 12 … rounds.
@@ -270,9 +274,14 @@ fn ending(groups: &[Watched], args: &args::Run, interrupted: bool, timed_out: bo
         return exit;
     }
     // One pass over each group is all that --once promises; a pass that did not come about breaks the promise.
-    let without_pass = groups.iter().any(|group| group.last.is_none() && matches!(group.state, State::GoesOn));
     if !args.until_settled && !interrupted {
-        return if without_pass { exit.worse(Exit::Refused) } else { exit };
+        for group in groups.iter().filter(|group| group.last.is_none()) {
+            if let (State::GoesOn, Some(failure)) = (&group.state, &group.refused) {
+                exit = exit.worse(failure.exit);
+                out.fail(&Failure { what: format!("{}: {}", group.name, failure.what), ..failure.clone() });
+            }
+        }
+        return exit;
     }
     let why = match (interrupted, timed_out) {
         (true, _) => "interrupted",
