@@ -75,6 +75,11 @@ def resident_kib(process):
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
 
+def cpu_ms(process):
+    """Time on a CPU so far: what a start costs on a machine that has other things to do as well."""
+    return int(pathlib.Path(f"/proc/{process.pid}/schedstat").read_text().split()[0]) / 1e6
+
+
 def end(server, process):
     process.kill()
     process.wait()
@@ -83,11 +88,12 @@ def end(server, process):
     server.server_close()
 
 
-times, memory = [], []
+times, cpu, memory = [], [], []
 for _ in range(runs):
     server, process, started = start([])
     assert server.reached.wait(10), "the function never asked for an event"
     times.append((server.asked[0] - started) * 1000)
+    cpu.append(cpu_ms(process))
     time.sleep(0.05)
     memory.append(resident_kib(process))
     end(server, process)
@@ -106,5 +112,6 @@ size = os.path.getsize(binary)
 print(f"binary                    {size / 1e6:.2f} MB")
 print(f"zipped                    {len(zipped.getvalue()) / 1e6:.2f} MB")
 print(f"start to first next       median {statistics.median(times):.1f} ms, least {min(times):.1f}, most {max(times):.1f} ({runs} starts)")
+print(f"  CPU time of that        median {statistics.median(cpu):.1f} ms, least {min(cpu):.1f}, most {max(cpu):.1f}")
 print(f"resident, idle            {max(memory) / 1024:.1f} MiB")
 print(f"resident after 50 events  {after / 1024:.1f} MiB")
