@@ -14,7 +14,7 @@ use crate::model::{
 };
 use crate::policy::{Config, Policy, Removal};
 use crate::preflight::{self, Moment, Strictness};
-use crate::reason::{StrayReason, Wait};
+use crate::reason::{Blocker, StrayReason, Wait};
 
 /// A replica so close to its deadline is not armed any more: ending it must not race with attaching it.
 const ARM_MARGIN: SignedDuration = SignedDuration::from_mins(5);
@@ -466,8 +466,19 @@ impl<'a> Context<'a> {
         // if it takes long, both do.
         let blockers = preflight::blockers(group, policy, self.config, Moment::Remove, self.now);
         if !blockers.is_empty() {
-            let overdue = self.is_overdue(journal, policy);
-            return if overdue { self.settle(journal, true) } else { Step::Wait(Wait::Blocked(blockers)) };
+            if !self.is_overdue(journal, policy) {
+                return Step::Wait(Wait::Blocked(blockers));
+            }
+            let forbids_removal = |blocker: &Blocker| {
+                matches!(
+                    blocker,
+                    Blocker::Suspended(_) | Blocker::InstanceRefresh(_) | Blocker::Operator(_) | Blocker::Status(_)
+                )
+            };
+            return match blockers.iter().any(forbids_removal) {
+                true => self.settle(journal, true),
+                false => self.give_back(journal, Some(replica)),
+            };
         }
         let expect = Expect::unchanged(group);
         let unfit = preflight::unfit(victim, victim.purchase, group, policy, Strictness::Replace, self.now).is_some();
@@ -690,10 +701,20 @@ impl<'a> Context<'a> {
             return None;
         }
         let since = journal.written_at - CLOCK_SKEW;
-        // Whoever was surplus: AWS does not say who asked. Taking somebody else's removal for ours leaves one too many.
+        // AWS does not say who asked, so it has to be one whom we would have removed: the victim, the replica, or a
+        // newcomer since the journal was written. Taking somebody else's removal for ours leaves one too many.
+        let is_newcomer = |id: &InstanceId| {
+            activities.iter().any(|activity| {
+                activity.instance.as_ref() == Some(id) && activity.shrank.is_none() && activity.started_at >= since
+            })
+        };
         let ours = |activity: &&Activity| {
             let hit_foreign_value = activity.shrank.is_some_and(|(from, _)| from != journal.desired + 1);
-            activity.by_request && activity.started_at >= since && hit_foreign_value
+            let candidate = activity
+                .instance
+                .as_ref()
+                .is_some_and(|id| *id == journal.victim || *id == journal.replica || is_newcomer(id));
+            activity.by_request && activity.started_at >= since && hit_foreign_value && candidate
         };
         let (_, to) = activities.iter().find(ours)?.shrank?;
         let untouched_since = self.group.desired == to;

@@ -2581,7 +2581,8 @@ fn a_decrement_by_a_newcomers_end_that_hit_a_foreign_value_is_given_back_as_well
            i-2  on-demand
            i-9  spot  Terminating  replaces i-1
            journal  i-9 for i-1  desired 1
-           activity  i-8  started 10s  shrank 3>2  by-request",
+           activity  i-8  started 10s  shrank 3>2  by-request
+           activity  i-8  started 30s",
         expect![[r#"
             undoing
               do      compensate desired 2 -> 3
