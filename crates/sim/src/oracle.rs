@@ -304,8 +304,10 @@ impl Oracle {
                 self.journal_first(region, done, |journal| field(journal, "max") == Some(expected.as_str()));
             }
             // The owner raised MaxSize himself, to the very number that we are about to call ours.
-            Api::CreateOrUpdateTags => {
-                let max = after.journal.as_deref().and_then(raised_max);
+            Api::CreateOrUpdateTags | Api::CreateTags => {
+                // The copy on the replica comes first, and counts as much.
+                let copy = done.subject.and_then(|id| region.ec2(id)?.tags.get(tag::SWAP));
+                let max = after.journal.as_deref().or(copy.map(String::as_str)).and_then(raised_max);
                 if let Some((original, _)) = max
                     && original == after.max
                     && original != book.max
@@ -331,7 +333,7 @@ impl Oracle {
                 if let Some((original, raised)) = max
                     && raised == book.max
                     && original != book.max
-                    && done.before.journal != after.journal
+                    && (done.before.journal != after.journal || copy.is_some())
                     && self.raced(region, done)
                 {
                     self.overwritten += 1;
@@ -344,13 +346,7 @@ impl Oracle {
             Api::SetDesiredCapacity => {
                 // Somebody else lowered desired by ending our victim or replica himself: on AWS that looks exactly like
                 // our own decrement, and the unit that we give back is one too many.
-                let foreign = region.group(done.group).is_some_and(|group| {
-                    let to = done.before.desired;
-                    group
-                        .activities
-                        .iter()
-                        .any(|record| record.by_request && record.shrank.is_some_and(|(_, shrunk)| shrunk == to))
-                });
+                let foreign = shrunk_to(region, done.group, done.before.desired);
                 if let Some(book) = self.books.get_mut(done.group).filter(|_| foreign) {
                     book.surplus = book.surplus.max(after.desired.saturating_sub(book.wanted()));
                 }
@@ -364,6 +360,11 @@ impl Oracle {
                 }
             }
             _ => {}
+        }
+        if after.desired != done.before.desired
+            && let Some(book) = self.books.get_mut(done.group)
+        {
+            book.seen_desired = after.desired;
         }
         self.closed(region, done.group);
     }
@@ -412,7 +413,9 @@ impl Oracle {
             }
         }
         if after.desired > before.desired && after.desired > book.wanted() + 1 + book.surplus {
-            if self.raced(region, done) {
+            if done.api == Api::SetDesiredCapacity && shrunk_to(region, done.group, before.desired) {
+                // Judged below: a decrement by request is there to be given back, ours or not.
+            } else if self.raced(region, done) {
                 // Too many, never too few: it stays until somebody changes the number.
                 if let Some(book) = self.books.get_mut(done.group) {
                     book.surplus = after.desired - book.wanted();
@@ -627,7 +630,9 @@ impl Oracle {
         let shrunk = group.activities.iter().any(|record| {
             !record.ours && record.shrank.is_some() && written.is_some_and(|at| record.started >= at * SECOND)
         });
-        if let Some(book) = self.books.get_mut(done.group).filter(|_| protected || shrunk || done.two_workers) {
+        // Given up at its deadline: both stay.
+        let late = written.is_some_and(|at| region.now > at * SECOND + 10 * MINUTE);
+        if let Some(book) = self.books.get_mut(done.group).filter(|_| protected || shrunk || late || done.two_workers) {
             book.surplus = book.surplus.max(group.desired.saturating_sub(book.wanted()).min(1));
         }
     }
@@ -797,6 +802,13 @@ impl Oracle {
             unrest.push((Promise::Floor, format!("{name}: {on_demand} on-demand members for a floor of {floor}")));
         }
     }
+}
+
+/// An activity says that a member was ended by request, which lowered desired to `to`.
+fn shrunk_to(region: &Region, name: &GroupName, to: u32) -> bool {
+    region.group(name).is_some_and(|group| {
+        group.activities.iter().any(|record| record.by_request && record.shrank.is_some_and(|(_, after)| after == to))
+    })
 }
 
 /// MaxSize before and after, if the journal says that it is raised.

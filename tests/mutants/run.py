@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Deliberate one-line bugs: applies each in a copy of planner, engine and sim, runs the fast layers, and says which
+layer caught it. Exit code 1 if one survives.
+
+  python3 tests/mutants/run.py [--only NAME]...
+"""
+import json, os, pathlib, re, shutil, subprocess, sys, tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TABLE = json.loads((pathlib.Path(__file__).parent / "table.json").read_text())
+# In the order of cost. What the first layer catches is not shown to the next.
+LAYERS = [
+    ("planner tests", ["cargo", "test", "-q", "-p", "planner"]),
+    ("scenarios", ["cargo", "test", "-q", "-p", "sim", "--test", "scenarios"]),
+    ("crashes", ["cargo", "test", "-q", "-p", "sim", "--test", "crashes"]),
+    ("weather", ["cargo", "test", "-q", "-p", "sim", "--test", "weather"]),
+]
+
+
+def copy_tree(to: pathlib.Path) -> None:
+    for crate in ("planner", "engine", "sim"):
+        shutil.copytree(ROOT / "crates" / crate, to / "crates" / crate)
+    for data in ("tests/data",):
+        if (ROOT / data).exists():
+            shutil.copytree(ROOT / data, to / data)
+    for file in ("Cargo.lock", "rustfmt.toml"):
+        shutil.copy(ROOT / file, to / file)
+    manifest = (ROOT / "Cargo.toml").read_text()
+    members = '["crates/planner", "crates/engine", "crates/sim"]'
+    manifest = re.sub(r"(?m)^members = .*$", f"members = {members}", manifest)
+    (to / "Cargo.toml").write_text(manifest)
+
+
+def run(command: list[str], tree: pathlib.Path, env: dict[str, str]) -> tuple[bool, str]:
+    done = subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def main() -> int:
+    only = [name for flag, name in zip(sys.argv[1:], sys.argv[2:]) if flag == "--only"]
+    env = dict(os.environ, SEEDS=os.environ.get("SEEDS", "3000"))
+    # Its own build directory beside the tree's: the mutants must not spoil the real one.
+    env.setdefault("CARGO_TARGET_DIR", str(ROOT / "target" / "mutants"))
+    survived = []
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = pathlib.Path(scratch)
+        copy_tree(tree)
+        for mutant in TABLE:
+            if only and mutant["name"] not in only:
+                continue
+            file = tree / mutant["file"]
+            original = file.read_text()
+            if original.count(mutant["old"]) != 1:
+                print(f"{mutant['name']:40} STALE: found {original.count(mutant['old'])} times in {mutant['file']}", flush=True)
+                survived.append(mutant["name"])
+                continue
+            file.write_text(original.replace(mutant["old"], mutant["new"]))
+            caught = "SURVIVED"
+            for layer, command in LAYERS:
+                passed, text = run(command, tree, env)
+                if not passed:
+                    broken = "does not compile" if "error: could not compile" in text else layer
+                    promise = re.search(r'BROKEN "([^"]+)"', text)
+                    caught = broken + (f" ({promise.group(1)})" if promise else "")
+                    break
+            file.write_text(original)
+            print(f"{mutant['name']:40} {caught}", flush=True)
+            if caught == "SURVIVED" or caught == "does not compile":
+                survived.append(mutant["name"])
+    print(f"{len(survived)} of {len(TABLE)} not caught" + (": " + ", ".join(survived) if survived else ""))
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
