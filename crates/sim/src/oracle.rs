@@ -346,7 +346,7 @@ impl Oracle {
             Api::SetDesiredCapacity => {
                 // Somebody else lowered desired by ending our victim or replica himself: on AWS that looks exactly like
                 // our own decrement, and the unit that we give back is one too many.
-                let foreign = shrunk_to(region, done.group, done.before.desired);
+                let foreign = shrunk_to(region, done.group, done.before.desired) || self.raced(region, done);
                 if let Some(book) = self.books.get_mut(done.group).filter(|_| foreign) {
                     book.surplus = book.surplus.max(after.desired.saturating_sub(book.wanted()));
                 }
