@@ -1,7 +1,9 @@
 """How many calls the product makes. The figures are printed, so that docs/performance.md can quote them."""
 
 import collections
+import pathlib
 import time
+import zipfile
 
 import product
 import witness
@@ -14,6 +16,16 @@ def count(cloud, mark):
     by_action = collections.Counter(f"{call['service']}:{call['action']}" for call in calls)
     print(f"{len(calls)} calls: " + ", ".join(f"{name} {number}" for name, number in by_action.most_common()))
     return len(calls)
+
+
+def count_swap(cloud, mark):
+    """The calls of one replacement, from its launch until the journal is dropped."""
+    calls = cloud.control.calls(since=mark, agent=product.AGENT)
+    names = [f"{call['service']}:{call['action']}" for call in calls]
+    first = names.index("ec2:CreateFleet")
+    last = len(names) - 1 - names[::-1].index("autoscaling:DeleteTags")
+    print(f"{last - first + 1} of them from launch to settled")
+    return last - first + 1
 
 
 def idle_groups(cloud, number, size):
@@ -55,6 +67,7 @@ def test_a_replacement_with_room_to_spare(ministack_for_stage, cloud):
     function.tick()
     wait_for_spot(cloud, "second")
     assert count(cloud, mark) <= 40 + 12, "the tick's scan comes on top"
+    assert count_swap(cloud, mark) <= 40
 
 
 def test_a_replacement_in_a_full_group(ministack_for_stage, cloud):
@@ -67,6 +80,7 @@ def test_a_replacement_in_a_full_group(ministack_for_stage, cloud):
     function.tick()
     wait_for_spot(cloud, "second")
     assert count(cloud, mark) <= 50 + 12, "the tick's scan comes on top"
+    assert count_swap(cloud, mark) <= 50
 
 
 def wait_for_spot(cloud, name, seconds=60):
@@ -86,3 +100,13 @@ def test_one_swap_by_the_cli_from_cold(cloud):
     mark = cloud.control.mark()
     settle(cloud, retry_window="30s")
     assert count(cloud, mark) <= 40 + 60, "the market is read once"
+
+
+def test_the_function_keeps_its_size_goals(tmp_path):
+    """As linked by `make build`."""
+    path = pathlib.Path(product.binary("bootstrap"))
+    assert path.stat().st_size <= 10_000_000
+    archive = tmp_path / "function.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as zipped:
+        zipped.write(path, "bootstrap")
+    assert archive.stat().st_size <= 4_500_000
