@@ -31,7 +31,7 @@ stage-test: stage venvs ## Test the stage itself, with boto3 as witness
 	$(CARGO) test --quiet --package stage
 	STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python -m pytest --quiet tests/e2e/test_stage.py
 
-e2e: stage venvs ## Run the real binaries on the stage (they must have been built)
+e2e: build stage venvs ## Run the real binaries on the stage
 	STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python -m pytest --quiet tests/e2e
 
 demo: build stage venvs ## See one region being converted, from sam deploy to the last swap (KEEP=1: leave it running)
