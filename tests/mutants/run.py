@@ -4,7 +4,7 @@ layer caught it. Exit code 1 if one survives.
 
   python3 tests/mutants/run.py [--only NAME]...
 """
-import json, os, pathlib, re, shutil, subprocess, sys, tempfile
+import json, os, pathlib, re, shutil, subprocess, sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TABLE = json.loads((pathlib.Path(__file__).parent / "table.json").read_text())
@@ -20,9 +20,11 @@ LAYERS = [
 def copy_tree(to: pathlib.Path) -> None:
     for crate in ("planner", "engine", "sim"):
         shutil.copytree(ROOT / "crates" / crate, to / "crates" / crate)
-    for data in ("tests/data",):
+    # What the tests read beside the sources.
+    for data in ("data", "docs", "README.md", "tests/data"):
         if (ROOT / data).exists():
-            shutil.copytree(ROOT / data, to / data)
+            (to / data).parent.mkdir(exist_ok=True)
+            (to / data).symlink_to(ROOT / data)
     for file in ("Cargo.lock", "rustfmt.toml"):
         shutil.copy(ROOT / file, to / file)
     manifest = (ROOT / "Cargo.toml").read_text()
@@ -42,31 +44,39 @@ def main() -> int:
     # Its own build directory beside the tree's: the mutants must not spoil the real one.
     env.setdefault("CARGO_TARGET_DIR", str(ROOT / "target" / "mutants"))
     survived = []
-    with tempfile.TemporaryDirectory() as scratch:
-        tree = pathlib.Path(scratch)
-        copy_tree(tree)
-        for mutant in TABLE:
-            if only and mutant["name"] not in only:
-                continue
-            file = tree / mutant["file"]
-            original = file.read_text()
-            if original.count(mutant["old"]) != 1:
-                print(f"{mutant['name']:40} STALE: found {original.count(mutant['old'])} times in {mutant['file']}", flush=True)
-                survived.append(mutant["name"])
-                continue
-            file.write_text(original.replace(mutant["old"], mutant["new"]))
-            caught = "SURVIVED"
-            for layer, command in LAYERS:
-                passed, text = run(command, tree, env)
-                if not passed:
-                    broken = "does not compile" if "error: could not compile" in text else layer
-                    promise = re.search(r'BROKEN "([^"]+)"', text)
-                    caught = broken + (f" ({promise.group(1)})" if promise else "")
-                    break
-            file.write_text(original)
-            print(f"{mutant['name']:40} {caught}", flush=True)
-            if caught == "SURVIVED" or caught == "does not compile":
-                survived.append(mutant["name"])
+    # Always at the same place: the tests have their own path compiled in.
+    tree = pathlib.Path(env["CARGO_TARGET_DIR"]) / "tree"
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir(parents=True)
+    copy_tree(tree)
+    # Without a bug every layer passes; else the rest would prove nothing.
+    for layer, command in LAYERS:
+        passed, text = run(command, tree, env)
+        if not passed:
+            print(f"without any bug: {layer} fails\n{text[-3000:]}")
+            return 2
+    for mutant in TABLE:
+        if only and mutant["name"] not in only:
+            continue
+        file = tree / mutant["file"]
+        original = file.read_text()
+        if original.count(mutant["old"]) != 1:
+            print(f"{mutant['name']:40} STALE: found {original.count(mutant['old'])} times in {mutant['file']}", flush=True)
+            survived.append(mutant["name"])
+            continue
+        file.write_text(original.replace(mutant["old"], mutant["new"]))
+        caught = "SURVIVED"
+        for layer, command in LAYERS:
+            passed, text = run(command, tree, env)
+            if not passed:
+                broken = "does not compile" if "error: could not compile" in text else layer
+                promise = re.search(r'BROKEN "([^"]+)"', text)
+                caught = broken + (f" ({promise.group(1)})" if promise else "")
+                break
+        file.write_text(original)
+        print(f"{mutant['name']:40} {caught}", flush=True)
+        if caught == "SURVIVED" or caught == "does not compile":
+            survived.append(mutant["name"])
     print(f"{len(survived)} of {len(TABLE)} not caught" + (": " + ", ".join(survived) if survived else ""))
     return 1 if survived else 0
 
