@@ -9,6 +9,7 @@ pub mod settings;
 pub mod snapshot;
 pub mod trigger;
 pub mod view;
+pub mod watcher;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
