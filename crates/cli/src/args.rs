@@ -1,9 +1,12 @@
-//! The command line: one definition for parsing and for the help that teaches.
+//! The command line: one definition for parsing, for the help that teaches, for completions and for the man page.
+//!
+//! Here is what all commands share. Each command's own arguments stand in its module.
 
-use std::path::PathBuf;
-
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use jiff::SignedDuration;
+use planner::policy::Config;
+
+use crate::failure::{Exit, Failure};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,137 +66,83 @@ pub struct Deployment {
     pub verbose: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    Plan(Plan),
-    Run(Run),
-    Simulate(Simulate),
+/// Every command: its heading in the help, its name here, its module. A module has `Args`, whose doc comment is its help,
+/// and `command(Args, &Config)`. A new command is one row here and one `mod` in `main.rs`.
+macro_rules! commands {
+    ($($heading:literal { $($name:ident = $module:ident,)+ })+) => {
+        #[derive(Debug, Subcommand)]
+        pub enum Command {
+            $($($name(crate::$module::Args),)+)+
+        }
+
+        impl Command {
+            /// Does it.
+            pub async fn execute(self, config: &Config) -> Result<Exit, Failure> {
+                match self {
+                    $($(Self::$name(args) => crate::$module::command(args, config).await,)+)+
+                }
+            }
+        }
+
+        /// Headings of the help, with the names of their commands in order.
+        const HEADINGS: &[(&str, &[&str])] = &[$(($heading, &[$(stringify!($module)),+])),+];
+    };
 }
 
-const PLAN_EXAMPLES: &str = "\
-Examples:
-  spotward plan                              every enabled group of the region
-  spotward plan web api                      these two, enabled or not
-  spotward plan --all                        every group, as if it were enabled
-  spotward plan --save-snapshot seen.json    keep what was seen …
-  spotward plan --snapshot seen.json         … and plan from it later, without an account
-  spotward plan --json | jq '.groups[] | {group, action: .action.name}'
-
-Exit status:
-  0  nothing to do
-  1  a mistake of the caller: unknown group, unreadable snapshot, wrong flag
-  2  would act: an action, or a swap in flight, in a group that is enabled
-  3  AWS refused: no credentials, no permission, throttled, unreachable";
-
-/// Show what would be done, why not, and what it saves; changes nothing
-///
-/// Makes exactly the decision that the function would make on the same look, and stops before acting.
-#[derive(Debug, Args)]
-#[command(after_help = PLAN_EXAMPLES)]
-pub struct Plan {
-    /// Groups to look at; without any, all that are enabled
-    #[arg(value_name = "GROUP")]
-    pub groups: Vec<String>,
-    /// Every group of the region; those that are not enabled are planned as if they were
-    #[arg(long, conflicts_with = "groups")]
-    pub all: bool,
-    /// Region, instead of the one that the AWS configuration names
-    #[arg(long, value_name = "REGION", value_parser = region, conflicts_with = "snapshot")]
-    pub region: Option<String>,
-    /// One JSON document on stdout (docs/schema/plan.schema.json)
-    #[arg(long)]
-    pub json: bool,
-    /// Plan from a saved look instead of asking AWS
-    #[arg(long, value_name = "FILE")]
-    pub snapshot: Option<PathBuf>,
-    /// Save what was seen
-    #[arg(long, value_name = "FILE", conflicts_with = "snapshot")]
-    pub save_snapshot: Option<PathBuf>,
+commands! {
+    "Look" {
+        Plan = plan,
+    }
+    "Act" {
+        Run = run,
+    }
+    "Try out" {
+        Simulate = simulate,
+    }
 }
 
-const RUN_EXAMPLES: &str = "\
-Examples:
-  spotward run --once                               one step for each enabled group
-  spotward run web --until-settled                  until the group is as it should be
-  spotward run --until-settled --timeout 20m        give up after a while
-  spotward run --once --json >> passes.jsonl        one line per pass, as the function logs it
-
-A pass looks at a group, does at most one thing and forgets. Ctrl-C stops between two passes.
-A swap may be left anywhere: whatever comes next, another run or the function, reads from the tags
-where it stands and goes on.
-
-Exit status:
-  0  settled; with --once: every group had its pass
-  1  a mistake of the caller: unknown group, wrong flag
-  3  AWS refused: no credentials, no permission, no capacity
-  4  not settled in time, or interrupted";
-
-/// Do it: the same passes that the function makes, from a shell or cron
-#[derive(Debug, Args)]
-#[command(after_help = RUN_EXAMPLES)]
-pub struct Run {
-    /// Groups to work on; without any, all that are enabled
-    #[arg(value_name = "GROUP")]
-    pub groups: Vec<String>,
-    /// One pass over each group (the default)
-    #[arg(long, conflicts_with = "until_settled")]
-    pub once: bool,
-    /// Pass after pass until every group is as it should be
-    #[arg(long)]
-    pub until_settled: bool,
-    /// Seconds between two passes over a group
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = pause, requires = "until_settled")]
-    pub pause: std::time::Duration,
-    /// Give up after so long
-    #[arg(long, value_name = "DURATION", default_value = "2h", value_parser = duration, requires = "until_settled")]
-    pub timeout: std::time::Duration,
-    /// Region, instead of the one that the AWS configuration names
-    #[arg(long, value_name = "REGION", value_parser = region)]
-    pub region: Option<String>,
-    /// One JSON line per pass on stdout, as the function logs them
-    #[arg(long)]
-    pub json: bool,
+/// The definition: for completions and the man page.
+pub fn definition() -> clap::Command {
+    Cli::command()
 }
 
-const SIMULATE_EXAMPLES: &str = "\
-Examples:
-  spotward simulate --list                         what can be played
-  spotward simulate --scenario weather --seed 7    everything from one seed
-  spotward simulate --seeds 10000                  ten thousand of them, until a promise breaks
-  spotward simulate --scenario weather --seed 7 --trace
+/// Reads the process's arguments.
+pub fn parse() -> Result<Cli, clap::Error> {
+    Cli::from_arg_matches(&grouped().try_get_matches()?)
+}
 
-The same scenario and seed give the same run on every machine.
+/// The definition with a list of commands under headings, which clap does not have: so its own list is hidden.
+fn grouped() -> clap::Command {
+    let mut command = definition().override_usage("spotward [OPTIONS] <COMMAND>");
+    let template = format!(
+        "{{before-help}}{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{}{{all-args}}{{after-help}}",
+        list(&command)
+    );
+    command.build();
+    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    let hidden = names.iter().fold(command, |command, name| command.mut_subcommand(name, |sub| sub.hide(true)));
+    hidden.help_template(template)
+}
 
-Exit status:
-  0  every promise held
-  1  a mistake of the caller: unknown scenario, wrong flag
-  4  a promise broke: the report names it, and how to play it again";
-
-/// Play swaps in a region in memory, with faults, and check every promise after every change
-///
-/// The decisions are those of the function; AWS is simulated. No account is needed or touched.
-#[derive(Debug, Args)]
-#[command(after_help = SIMULATE_EXAMPLES)]
-pub struct Simulate {
-    /// What to play
-    #[arg(long, value_name = "NAME", default_value = "weather")]
-    pub scenario: String,
-    /// Where chance begins
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// So many seeds, counted up from --seed
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    pub seeds: u64,
-    /// Print every pass: what was seen, decided, done, answered
-    #[arg(long)]
-    pub trace: bool,
-    /// List the scenarios
-    #[arg(long, exclusive = true)]
-    pub list: bool,
+/// Commands under their headings, one line each.
+fn list(command: &clap::Command) -> String {
+    let (heading_style, name_style) = (command.get_styles().get_header(), command.get_styles().get_literal());
+    let width = HEADINGS.iter().flat_map(|(_, names)| *names).map(|name| name.len()).max().unwrap_or(0);
+    let mut list = String::new();
+    for (heading, names) in HEADINGS {
+        list.push_str(&format!("{heading_style}{heading}:{heading_style:#}\n"));
+        for name in *names {
+            let about = command.find_subcommand(name).and_then(clap::Command::get_about);
+            let about = about.map(ToString::to_string).unwrap_or_default();
+            list.push_str(&format!("  {name_style}{name:<width$}{name_style:#}  {about}\n"));
+        }
+        list.push('\n');
+    }
+    list
 }
 
 /// A typo must not become the name of a host that is waited for.
-fn region(text: &str) -> Result<String, String> {
+pub fn region(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.split('-').collect();
     let letters = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
     let well_formed = match parts.split_last() {
@@ -205,7 +154,7 @@ fn region(text: &str) -> Result<String, String> {
     if well_formed { Ok(text.to_owned()) } else { Err("a region is written like us-east-1".to_owned()) }
 }
 
-fn pause(text: &str) -> Result<std::time::Duration, String> {
+pub fn pause(text: &str) -> Result<std::time::Duration, String> {
     let allowed = "allowed are seconds from 0.1 to 300";
     let seconds: f64 = text.parse().map_err(|_| allowed.to_owned())?;
     if (0.1..=300.0).contains(&seconds) {
@@ -215,7 +164,7 @@ fn pause(text: &str) -> Result<std::time::Duration, String> {
     }
 }
 
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     let allowed = "allowed is a duration like 90s, 20m or 2h";
     let duration: SignedDuration = text.parse().map_err(|_| allowed.to_owned())?;
     std::time::Duration::try_from(duration).ok().filter(|duration| !duration.is_zero()).ok_or(allowed.to_owned())
@@ -224,11 +173,29 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {
-        Cli::command().debug_assert();
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn the_list_of_commands_fits_a_terminal() {
+        for line in list(&definition().styles(clap::builder::Styles::plain())).lines() {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_has_one_line_of_help_and_examples() {
+        for command in definition().get_subcommands() {
+            let name = command.get_name();
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.contains('\n'), "{name}: {about:?}");
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.contains(&format!("spotward {name}")), "{name} has no example");
+            assert!(after.contains("Exit status:"), "{name} does not say how it ends");
+        }
     }
 
     #[test]

@@ -16,14 +16,13 @@ mod words;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use engine::settings;
 
-use args::{Cli, Command, Deployment};
+use args::{Cli, Deployment};
 use failure::{Exit, Failure};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match args::parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no mistakes. clap would end with 2, which means "would act" here.
@@ -51,11 +50,7 @@ fn execute(cli: Cli) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::user(format!("no runtime: {error}"), "the system refuses timers or sockets"))?;
-    match cli.command {
-        Command::Plan(args) => runtime.block_on(plan::plan(args, &config)),
-        Command::Run(args) => runtime.block_on(run::run(args, &config)),
-        Command::Simulate(args) => simulate::simulate(&args),
-    }
+    runtime.block_on(cli.command.execute(&config))
 }
 
 fn configuration(deployment: &Deployment) -> Result<planner::policy::Config, Failure> {

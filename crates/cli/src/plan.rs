@@ -1,6 +1,6 @@
 //! `spotward plan`: look, decide, say so, and stop.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::snapshot::Snapshot;
@@ -24,6 +24,47 @@ use crate::money::{Currency, HOURS_PER_MONTH};
 use crate::output::{Output, Tone};
 use crate::words;
 
+const EXAMPLES: &str = "\
+Examples:
+  spotward plan                              every enabled group of the region
+  spotward plan web api                      these two, enabled or not
+  spotward plan --all                        every group, as if it were enabled
+  spotward plan --save-snapshot seen.json    keep what was seen …
+  spotward plan --snapshot seen.json         … and plan from it later, without an account
+  spotward plan --json | jq '.groups[] | {group, action: .action.name}'
+
+Exit status:
+  0  nothing to do
+  1  a mistake of the caller: unknown group, unreadable snapshot, wrong flag
+  2  would act: an action, or a swap in flight, in a group that is enabled
+  3  AWS refused: no credentials, no permission, throttled, unreachable";
+
+/// Show what would be done, why not, and what it saves; changes nothing
+///
+/// Makes exactly the decision that the function would make on the same look, and stops before acting.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Groups to look at; without any, all that are enabled
+    #[arg(value_name = "GROUP")]
+    pub groups: Vec<String>,
+    /// Every group of the region; those that are not enabled are planned as if they were
+    #[arg(long, conflicts_with = "groups")]
+    pub all: bool,
+    /// Region, instead of the one that the AWS configuration names
+    #[arg(long, value_name = "REGION", value_parser = args::region, conflicts_with = "snapshot")]
+    pub region: Option<String>,
+    /// One JSON document on stdout (docs/schema/plan.schema.json)
+    #[arg(long)]
+    pub json: bool,
+    /// Plan from a saved look instead of asking AWS
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+    /// Save what was seen
+    #[arg(long, value_name = "FILE", conflicts_with = "snapshot")]
+    pub save_snapshot: Option<PathBuf>,
+}
+
 /// Groups looked at side by side: enough to hide the network's latency, few enough not to be throttled.
 pub const GROUPS_AT_A_TIME: usize = 8;
 /// Version of the JSON document.
@@ -42,7 +83,7 @@ pub struct Report {
 }
 
 /// The command.
-pub async fn plan(args: args::Plan, config: &Config) -> Result<Exit, Failure> {
+pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
     let out = Output::new();
     let world = match &args.snapshot {
         Some(path) => World::saved(path, config)?,
@@ -98,7 +139,7 @@ pub async fn plan(args: args::Plan, config: &Config) -> Result<Exit, Failure> {
     Ok(tally.exit)
 }
 
-async fn names(args: &args::Plan, world: &World) -> Result<Vec<GroupName>, CloudError> {
+async fn names(args: &Args, world: &World) -> Result<Vec<GroupName>, CloudError> {
     if !args.groups.is_empty() {
         return Ok(args.groups.iter().map(GroupName::new).collect());
     }

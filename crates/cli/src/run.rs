@@ -24,6 +24,50 @@ use crate::output::{Output, Tone};
 use crate::plan::{GROUPS_AT_A_TIME, prices, unknown};
 use crate::words;
 
+const EXAMPLES: &str = "\
+Examples:
+  spotward run --once                               one step for each enabled group
+  spotward run web --until-settled                  until the group is as it should be
+  spotward run --until-settled --timeout 20m        give up after a while
+  spotward run --once --json >> passes.jsonl        one line per pass, as the function logs it
+
+A pass looks at a group, does at most one thing and forgets. Ctrl-C stops between two passes.
+A swap may be left anywhere: whatever comes next, another run or the function, reads from the tags
+where it stands and goes on.
+
+Exit status:
+  0  settled; with --once: every group had its pass
+  1  a mistake of the caller: unknown group, wrong flag
+  3  AWS refused: no credentials, no permission, no capacity
+  4  not settled in time, or interrupted";
+
+/// Do it: the same passes that the function makes, from a shell or cron
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Groups to work on; without any, all that are enabled
+    #[arg(value_name = "GROUP")]
+    pub groups: Vec<String>,
+    /// One pass over each group (the default)
+    #[arg(long, conflicts_with = "until_settled")]
+    pub once: bool,
+    /// Pass after pass until every group is as it should be
+    #[arg(long)]
+    pub until_settled: bool,
+    /// Seconds between two passes over a group
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = args::pause, requires = "until_settled")]
+    pub pause: std::time::Duration,
+    /// Give up after so long
+    #[arg(long, value_name = "DURATION", default_value = "2h", value_parser = args::duration, requires = "until_settled")]
+    pub timeout: std::time::Duration,
+    /// Region, instead of the one that the AWS configuration names
+    #[arg(long, value_name = "REGION", value_parser = args::region)]
+    pub region: Option<String>,
+    /// One JSON line per pass on stdout, as the function logs them
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// A throttled group sits out so many rounds at most.
 const ROUNDS_OUT_MAX: u32 = 12;
 /// So many throttled passes in a row are no accident: nobody answers there.
@@ -59,7 +103,7 @@ enum State {
 }
 
 /// The command.
-pub async fn run(args: args::Run, config: &Config) -> Result<Exit, Failure> {
+pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
     let out = Output::new();
     let world = World::live(config, args.region.as_deref()).await?;
     let mut groups = watch(&args, &world).await.map_err(|error| world.failure(&error))?;
@@ -99,7 +143,7 @@ pub async fn run(args: args::Run, config: &Config) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-async fn watch(args: &args::Run, world: &World) -> Result<Vec<Watched>, CloudError> {
+async fn watch(args: &Args, world: &World) -> Result<Vec<Watched>, CloudError> {
     let names = match args.groups.is_empty() {
         true => world.enabled_names().await?,
         false => args.groups.iter().map(GroupName::new).collect(),
@@ -119,7 +163,7 @@ async fn watch(args: &args::Run, world: &World) -> Result<Vec<Watched>, CloudErr
 }
 
 /// One pass over every group that is not settled.
-async fn round(groups: &mut [Watched], world: &World, config: &Config, args: &args::Run, out: &Output, width: usize) {
+async fn round(groups: &mut [Watched], world: &World, config: &Config, args: &Args, out: &Output, width: usize) {
     let due: Vec<usize> = (0..groups.len())
         .filter(|at| {
             let group = &mut groups[*at];
@@ -260,7 +304,7 @@ fn millis(pass: &Pass) -> i64 {
 }
 
 /// How it ended, said on stderr where it did not end well.
-fn ending(groups: &[Watched], args: &args::Run, interrupted: bool, timed_out: bool, out: &Output) -> Exit {
+fn ending(groups: &[Watched], args: &Args, interrupted: bool, timed_out: bool, out: &Output) -> Exit {
     let mut exit = Exit::Nothing;
     for group in groups {
         if let State::Failed(failure) = &group.state {

@@ -1,16 +1,53 @@
 //! `spotward simulate`: the engine against a region in memory, from a seed. No account is needed or touched.
 
+use planner::policy::Config;
 use sim::{Options, SCENARIOS, Scenario, Storm};
 
-use crate::args;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Tone};
+
+const EXAMPLES: &str = "\
+Examples:
+  spotward simulate --list                         what can be played
+  spotward simulate --scenario weather --seed 7    everything from one seed
+  spotward simulate --seeds 10000                  ten thousand of them, until a promise breaks
+  spotward simulate --scenario weather --seed 7 --trace
+
+The same scenario and seed give the same run on every machine.
+
+Exit status:
+  0  every promise held
+  1  a mistake of the caller: unknown scenario, wrong flag
+  4  a promise broke: the report names it, and how to play it again";
+
+/// Play swaps in a region in memory, with faults, and check every promise
+///
+/// The decisions are those of the function; AWS is simulated. No account is needed or touched.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// What to play
+    #[arg(long, value_name = "NAME", default_value = "weather")]
+    pub scenario: String,
+    /// Where chance begins
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// So many seeds, counted up from --seed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: u64,
+    /// Print every pass: what was seen, decided, done, answered
+    #[arg(long)]
+    pub trace: bool,
+    /// List the scenarios
+    #[arg(long, exclusive = true)]
+    pub list: bool,
+}
 
 /// The scenario in which group, weather and the answers to the open questions about AWS all come from the seed.
 const WEATHER: &str = "weather";
 
 /// The command.
-pub fn simulate(args: &args::Simulate) -> Result<Exit, Failure> {
+pub async fn command(args: Args, _config: &Config) -> Result<Exit, Failure> {
     let out = Output::new();
     if args.list {
         out.print(&list(&out));
