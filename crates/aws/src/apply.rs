@@ -56,7 +56,8 @@ impl Aws {
             Action::Note { backoff: Some(text) } => self.tag_group(group, tag::BACKOFF, text).await?,
             Action::Note { backoff: None } => self.untag_group(group, tag::BACKOFF).await.or_gone()?,
             Action::Detach { victim, expect: _ } => self.detach(group, victim).await?,
-            Action::Terminate { member, expect: _ } => self.terminate_member(group, member).await?,
+            Action::Terminate { member, expect: _ } => self.terminate_member(group, member, true).await?,
+            Action::Replace { member } => self.terminate_member(group, member, false).await?,
             Action::Compensate { from: _, to } => self.set_desired(group, *to).await?,
             Action::Restore { max, resume_az_rebalance } => {
                 if let Some(RaisedMax { original, .. }) = max {
@@ -236,9 +237,9 @@ impl Aws {
         detached.or_gone()
     }
 
-    async fn terminate_member(&self, group: &GroupName, member: &InstanceId) -> Result<(), Refused> {
+    async fn terminate_member(&self, group: &GroupName, member: &InstanceId, decrement: bool) -> Result<(), Refused> {
         let call = self.clients.autoscaling.terminate_instance_in_auto_scaling_group();
-        let call = call.instance_id(member.as_str()).should_decrement_desired_capacity(true);
+        let call = call.instance_id(member.as_str()).should_decrement_desired_capacity(decrement);
         let ended = call.customize().config_override(once()).send().await;
         let ended = ended.map_err(refused(Service::AutoScaling, "TerminateInstanceInAutoScalingGroup"));
         let activity = ended.as_ref().ok().and_then(|answer| answer.activity());

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_autoscaling::types as asg;
 use aws_sdk_ec2::types as ec2;
 use aws_smithy_types::DateTime;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use planner::market::{Disk, InstanceSpec};
 use planner::model::{
     Activity, Ec2Facts, Group, GroupName, Image, ImageId, InstanceId, InstanceType, LaunchFacts, LaunchSource,
@@ -29,7 +29,6 @@ pub(crate) struct Seen {
     pub purchase: PurchaseOption,
     pub was_member: bool,
     pub facts: Ec2Facts,
-    pub spot_request: Option<String>,
     pub ours: Option<Provenance>,
 }
 
@@ -96,8 +95,8 @@ pub(crate) fn seen(instance: &ec2::Instance, config: &Config) -> Option<Seen> {
             termination_protected: None,
             enabled: tags.get(&config.enable_key) == Some(&config.enable_value),
             interrupted: false,
+            ends_at: None,
         },
-        spot_request: text(&instance.spot_instance_request_id),
         ours: Provenance::from_tags(&tags),
     })
 }
@@ -124,12 +123,13 @@ fn has_attached_later(instance: &ec2::Instance, launched_at: Timestamp) -> bool 
         || interfaces.into_iter().any(|interface| later(interface.attach_time()))
 }
 
-/// The spot request's status says that EC2 has announced the instance's end, or ended it
-/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html>).
-pub(crate) fn announces_end(status: &str) -> bool {
-    status.starts_with("marked-for-")
-        || status.starts_with("instance-terminated-")
-        || status.starts_with("instance-stopped-")
+/// Two minutes after a spot request was marked its instance is taken back.
+const NOTICE: SignedDuration = SignedDuration::from_mins(2);
+
+/// The instance of a marked spot request, and when it will be taken back.
+pub(crate) fn announced_end(request: &ec2::SpotInstanceRequest) -> Option<(InstanceId, Option<Timestamp>)> {
+    let marked_at = request.status().and_then(|status| time(status.update_time()));
+    Some((InstanceId::new(request.instance_id()?), marked_at.map(|at| at + NOTICE)))
 }
 
 /// A group with its members; `known` are the instances that EC2 showed, `ours` those of them with our tags for it.

@@ -12,6 +12,7 @@ mod observe;
 mod queue;
 mod template;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +59,7 @@ pub struct Aws {
     has_price_list: bool,
     memory: Mutex<observe::Memory>,
     shelf: Mutex<market::Shelf>,
+    images: Mutex<HashMap<String, observe::KnownImage>>,
 }
 
 /// The standard AWS configuration names no region.
@@ -100,7 +102,15 @@ impl Aws {
 
     /// From clients that somebody else made.
     pub fn with(clients: Clients, region: String, config: Config) -> Aws {
-        Aws { clients, config, region, has_price_list: true, memory: Mutex::default(), shelf: Mutex::default() }
+        Aws {
+            clients,
+            config,
+            region,
+            has_price_list: true,
+            memory: Mutex::default(),
+            shelf: Mutex::default(),
+            images: Mutex::default(),
+        }
     }
 
     /// The region.
@@ -119,6 +129,10 @@ impl Aws {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn images(&self) -> MutexGuard<'_, HashMap<String, observe::KnownImage>> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn shelf(&self) -> MutexGuard<'_, market::Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -130,6 +144,7 @@ impl Cloud for Aws {
             Scope::Enabled => self.observe_enabled().await,
             Scope::Group { name, closer } => self.observe_group(name, closer.as_ref()).await,
             Scope::GroupOf(instance) => self.observe_group_of(instance).await,
+            Scope::Notice(instance) => self.observe_in_haste(instance).await,
         }
     }
 

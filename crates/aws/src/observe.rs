@@ -1,6 +1,7 @@
 //! Looking: groups, their members, our instances, and the facts that cost a call each.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use aws_sdk_autoscaling::types as asg;
 use aws_sdk_ec2::types as ec2;
@@ -8,8 +9,8 @@ use engine::CloudError;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use planner::model::{
-    Activity, Details, Group, GroupName, InstanceId, LaunchFacts, LaunchSource, LifecycleState, Observation, Role,
-    RunState, tag,
+    Activity, Details, Group, GroupName, InstanceId, LaunchFacts, LaunchSource, LifecycleState, Observation,
+    PurchaseOption, Role, RunState, tag,
 };
 
 use crate::Aws;
@@ -32,11 +33,30 @@ const ACTIVITIES: i32 = 20;
 /// Scheduled actions further ahead matter to nobody now.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 /// Between notice and end lie two minutes.
-const SPOT_REQUESTS_AGE: SignedDuration = SignedDuration::from_secs(20);
+const ENDS_AGE: SignedDuration = SignedDuration::from_secs(15);
+/// Status codes of spot requests whose instance is about to be taken back
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html>).
+const MARKED: &str = "marked-for-*";
+const REQUESTS_PER_PAGE: i32 = 1000;
 /// A look so young, with nothing done by us since, is the same look.
 const SAME_LOOK: SignedDuration = SignedDuration::from_secs(3);
 /// How often ids that EC2 does not know are dropped from a batch before it is given up.
 const MISSING_ROUNDS: usize = 3;
+
+/// An image as EC2 describes it, and as the planner sees it.
+pub(crate) type KnownImage = (ec2::Image, planner::model::Image);
+
+/// Whether an image is asked for again. All but its state is fixed for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Images {
+    /// Ask.
+    Fresh,
+    /// In haste an earlier answer will do, also one of an earlier invocation: EC2 refuses what is gone.
+    Kept,
+}
+
+/// Spot instances about to be taken back, and when; `None` if EC2 does not say.
+type Ends = HashMap<InstanceId, Option<Timestamp>>;
 
 /// What one invocation remembers: facts that do not change within it.
 #[derive(Debug, Default)]
@@ -45,8 +65,8 @@ pub(crate) struct Memory {
     instances: HashMap<InstanceId, Seen>,
     termination_protected: HashMap<InstanceId, bool>,
     checks_passed: HashSet<InstanceId>,
-    /// Whether EC2 has announced the end of a replica, and when we asked.
-    interrupted: HashMap<InstanceId, (Timestamp, bool)>,
+    /// Spot instances whose end EC2 has announced, and when we asked.
+    ends: Option<(Timestamp, Arc<Ends>)>,
     details: HashMap<GroupName, (LaunchSource, Details)>,
     looks: HashMap<GroupName, Observation>,
     /// What Auto Scaling answered to our own removal of a member, with the numbers that it counted.
@@ -113,6 +133,10 @@ impl Aws {
             })
             .map(|group| Observation { now, group })
             .collect();
+        if observations.iter().any(|observation| has_spot(&observation.group)) {
+            let ends = self.announced_ends(now).await?;
+            observations.iter_mut().for_each(|observation| mark_ends(&mut observation.group, &ends));
+        }
         for name in elsewhere.iter().filter(|name| !groups.contains_key(name.as_str())) {
             observations.extend(self.vanished(name, &ours, now).await?);
         }
@@ -158,26 +182,25 @@ impl Aws {
         let known = self.remember(sdk_group, &ours).await?;
         let group = convert::group(sdk_group, &|id| known.get(id), &of_group(&ours, name.as_str()));
         let Some(mut group) = group else { return Ok(Vec::new()) };
-        let (details, activities, checks, interrupted, targets, protection) = tokio::try_join!(
+        let (details, activities, checks, ends, targets, protection) = tokio::try_join!(
             self.details(&group, now),
             self.activities(&group),
             self.checks(&group),
-            self.interruptions(&group, &known, now),
+            self.ends_of(&group, now),
             self.targets(sdk_group, &group),
             self.termination_protection(closer),
         )?;
         group.details = Some(Details { activities, ..details });
         for replica in &mut group.replicas {
             replica.checks_ok = checks.get(&replica.id).copied();
-            replica.interrupted = interrupted.contains(&replica.id);
         }
         for member in &mut group.members {
             member.targets_healthy = targets.as_ref().map(|healthy| healthy.contains(&member.id));
             if let Some(facts) = &mut member.ec2 {
                 facts.termination_protected = protection.get(&member.id).copied();
-                facts.interrupted = interrupted.contains(&member.id);
             }
         }
+        mark_ends(&mut group, &ends);
         let observation = Observation { now, group };
         self.memory().looks.insert(name.clone(), observation.clone());
         Ok(vec![observation])
@@ -205,6 +228,36 @@ impl Aws {
             Some(name) => self.observe_group(&name, None).await,
             None => Ok(Vec::new()),
         }
+    }
+
+    /// The group that the instance is a member of, with what a replacement in haste needs: two minutes are left.
+    pub(crate) async fn observe_in_haste(&self, instance: &InstanceId) -> Result<Vec<Observation>, CloudError> {
+        let now = Timestamp::now();
+        let (answer, ends) = tokio::join!(
+            self.clients.autoscaling.describe_auto_scaling_instances().instance_ids(instance.as_str()).send(),
+            self.announced_ends(now),
+        );
+        let answer = answer.map_err(refused(Service::AutoScaling, "DescribeAutoScalingInstances"))?;
+        let member_of = answer.auto_scaling_instances().iter().find_map(|found| found.auto_scaling_group_name());
+        let Some(name) = member_of.map(GroupName::new) else { return Ok(Vec::new()) };
+        // Nobody else's word is taken for it: without EC2's, there is nothing to hurry for.
+        let ends = ends?;
+        if !ends.contains_key(instance) {
+            return Ok(Vec::new());
+        }
+        let filters = vec![filter(format!("tag:{}", tag::GROUP), [name.to_string()])];
+        let names = [name.clone()];
+        let (groups, ours) = tokio::try_join!(self.groups_named(&names), self.our_instances(filters))?;
+        let Some(sdk_group) = groups.first() else { return Ok(Vec::new()) };
+        let bare = convert::group(sdk_group, &|_| None, &[]);
+        let Some(bare) = bare else { return Ok(Vec::new()) };
+        let (known, launch) =
+            tokio::try_join!(self.remember(sdk_group, &ours), self.launch_facts(&bare, Images::Kept))?;
+        let group = convert::group(sdk_group, &|id| known.get(id), &of_group(&ours, name.as_str()));
+        let Some(mut group) = group else { return Ok(Vec::new()) };
+        group.details = Some(Details { launch, ..Details::default() });
+        mark_ends(&mut group, &ends);
+        Ok(vec![Observation { now, group }])
     }
 
     /// The look that was just made, with one fact more.
@@ -365,7 +418,7 @@ impl Aws {
             self.hooks(&group.name),
             self.active_refresh(&group.name),
             self.scheduled_actions(&group.name, now),
-            self.launch_facts(group),
+            self.launch_facts(group, Images::Fresh),
         )?;
         let (launch_hooks, termination_hooks) = hooks;
         let details =
@@ -431,10 +484,14 @@ impl Aws {
     }
 
     /// What the group launches from. `Err` inside for what only its owner can mend.
-    async fn launch_facts(&self, group: &Group) -> Result<Option<Result<LaunchFacts, String>>, CloudError> {
+    async fn launch_facts(
+        &self,
+        group: &Group,
+        images: Images,
+    ) -> Result<Option<Result<LaunchFacts, String>>, CloudError> {
         let facts = match &group.source {
-            LaunchSource::Template { id, version } => self.template_facts(id, version, group).await,
-            LaunchSource::Configuration { name } => self.configuration_facts(name, group).await,
+            LaunchSource::Template { id, version } => self.template_facts(id, version, group, images).await,
+            LaunchSource::Configuration { name } => self.configuration_facts(name, group, images).await,
             LaunchSource::MixedInstances | LaunchSource::Missing => return Ok(None),
         };
         match facts {
@@ -444,7 +501,13 @@ impl Aws {
         }
     }
 
-    async fn template_facts(&self, id: &str, version: &str, group: &Group) -> Result<LaunchFacts, CloudError> {
+    async fn template_facts(
+        &self,
+        id: &str,
+        version: &str,
+        group: &Group,
+        images: Images,
+    ) -> Result<LaunchFacts, CloudError> {
         let read = |resolve_alias: Option<bool>| {
             self.clients
                 .ec2
@@ -475,25 +538,28 @@ impl Aws {
         let placement_group = data.placement().and_then(|placement| placement.group_name()).map(str::to_owned);
         let placement_group = group.placement_group.clone().or(placement_group);
         let (image, strategy) =
-            tokio::try_join!(self.image(image_id), self.placement_strategy(placement_group.as_deref()))?;
+            tokio::try_join!(self.image(image_id, images), self.placement_strategy(placement_group.as_deref()))?;
         let (sdk_image, image) = image;
         let facts = convert::template_facts(found, data, &sdk_image, image);
         Ok(LaunchFacts { placement_strategy: strategy, ..facts })
     }
 
-    async fn configuration_facts(&self, name: &str, group: &Group) -> Result<LaunchFacts, CloudError> {
+    async fn configuration_facts(&self, name: &str, group: &Group, images: Images) -> Result<LaunchFacts, CloudError> {
         let configuration = self.configuration(name).await?;
         let image_id = configuration
             .image_id()
             .ok_or_else(|| CloudError::Rejected(format!("launch configuration {name} names no image")))?;
         let (image, strategy) =
-            tokio::try_join!(self.image(image_id), self.placement_strategy(group.placement_group.as_deref()))?;
+            tokio::try_join!(self.image(image_id, images), self.placement_strategy(group.placement_group.as_deref()))?;
         let (sdk_image, image) = image;
         let facts = convert::configuration_facts(&configuration, &sdk_image, image);
         Ok(LaunchFacts { placement_strategy: strategy, ..facts })
     }
 
-    async fn image(&self, id: &str) -> Result<(ec2::Image, planner::model::Image), CloudError> {
+    async fn image(&self, id: &str, images: Images) -> Result<KnownImage, CloudError> {
+        if let Some(known) = self.images().get(id).filter(|_| images == Images::Kept) {
+            return Ok(known.clone());
+        }
         let answer = self
             .clients
             .ec2
@@ -506,7 +572,10 @@ impl Aws {
             .map_err(refused(Service::Ec2, "DescribeImages"))?;
         let found = answer.images.unwrap_or_default().into_iter().next();
         let converted = found.and_then(|found| convert::image(&found).map(|image| (found, image)));
-        converted.ok_or_else(|| CloudError::NotFound(format!("image {id} does not exist, or is not shared with us")))
+        let known = converted
+            .ok_or_else(|| CloudError::NotFound(format!("image {id} does not exist, or is not shared with us")))?;
+        self.images().insert(id.to_owned(), known.clone());
+        Ok(known)
     }
 
     async fn placement_strategy(&self, group: Option<&str>) -> Result<Option<String>, CloudError> {
@@ -600,58 +669,30 @@ impl Aws {
         Ok(checks)
     }
 
-    /// Replicas, outside the group or freshly attached, whose end EC2 has announced.
-    async fn interruptions(
-        &self,
-        group: &Group,
-        known: &HashMap<InstanceId, Seen>,
-        now: Timestamp,
-    ) -> Result<HashSet<InstanceId>, CloudError> {
-        let outside = group.replicas.iter().filter(|replica| replica.state == RunState::Running);
-        let inside = group.members.iter().filter(|member| member.is_replica() && !member.lifecycle.is_leaving());
-        let running = outside.map(|replica| &replica.id).chain(inside.map(|member| &member.id));
-        let requests: HashMap<String, InstanceId> =
-            running.filter_map(|id| Some((known.get(id)?.spot_request.clone()?, id.clone()))).collect();
-        let due: Vec<String> = {
-            let memory = self.memory();
-            let is_due = |id: &InstanceId| {
-                memory.interrupted.get(id).is_none_or(|(asked, _)| now.duration_since(*asked) >= SPOT_REQUESTS_AGE)
-            };
-            requests.iter().filter(|(_, id)| is_due(id)).map(|(request, _)| request.clone()).collect()
-        };
-        if !due.is_empty() {
-            let answer = self
-                .clients
-                .ec2
-                .describe_spot_instance_requests()
-                .set_spot_instance_request_ids(Some(due.clone()))
-                .send()
-                .await
-                .map_err(refused(Service::Ec2, "DescribeSpotInstanceRequests"));
-            let announced: HashSet<String> = match answer {
-                Ok(answer) => answer
-                    .spot_instance_requests()
-                    .iter()
-                    .filter(|request| {
-                        let status = request.status().and_then(|status| status.code());
-                        status.is_some_and(convert::announces_end)
-                    })
-                    .filter_map(|request| request.spot_instance_request_id().map(str::to_owned))
-                    .collect(),
-                // The request is eventually consistent: a new one may not be visible yet.
-                Err(refused) if refused.kind == Kind::NotFound => HashSet::new(),
-                Err(refused) => return Err(refused.into()),
-            };
-            let mut memory = self.memory();
-            for request in due {
-                if let Some(id) = requests.get(&request) {
-                    memory.interrupted.insert(id.clone(), (now, announced.contains(&request)));
-                }
-            }
+    /// Spot instances of the region whose end EC2 has announced, and when that will be. Usually none: one short page,
+    /// whatever the number of instances.
+    async fn announced_ends(&self, now: Timestamp) -> Result<Arc<Ends>, CloudError> {
+        if let Some((asked, ends)) = &self.memory().ends
+            && now.duration_since(*asked) < ENDS_AGE
+        {
+            return Ok(ends.clone());
         }
-        let memory = self.memory();
-        let interrupted = |id: &InstanceId| memory.interrupted.get(id).is_some_and(|(_, interrupted)| *interrupted);
-        Ok(requests.into_values().filter(interrupted).collect())
+        let filter = filter("status-code".to_owned(), [MARKED.to_owned()]);
+        let pages = self.clients.ec2.describe_spot_instance_requests().filters(filter);
+        let mut pages = pages.max_results(REQUESTS_PER_PAGE).into_paginator().send();
+        let mut ends = Ends::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(refused(Service::Ec2, "DescribeSpotInstanceRequests"))?;
+            ends.extend(page.spot_instance_requests().iter().filter_map(convert::announced_end));
+        }
+        let ends = Arc::new(ends);
+        self.memory().ends = Some((now, ends.clone()));
+        Ok(ends)
+    }
+
+    /// Of one group: nothing is asked where nothing is spot.
+    async fn ends_of(&self, group: &Group, now: Timestamp) -> Result<Arc<Ends>, CloudError> {
+        if has_spot(group) { self.announced_ends(now).await } else { Ok(Arc::default()) }
     }
 
     /// Instances that are healthy in every target group and classic load balancer of the group; `None` where there is
@@ -777,4 +818,22 @@ fn of_group<'a>(ours: &'a [Seen], name: &str) -> Vec<&'a Seen> {
 fn names_instance(refused: &Refused, id: &InstanceId) -> bool {
     let words = refused.message.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
     words.into_iter().any(|word| word == id.as_str())
+}
+
+fn has_spot(group: &Group) -> bool {
+    let members = group.members.iter().map(|member| member.purchase);
+    members.chain(group.replicas.iter().map(|replica| replica.purchase)).any(|bought| bought == PurchaseOption::Spot)
+}
+
+fn mark_ends(group: &mut Group, ends: &Ends) {
+    for replica in &mut group.replicas {
+        replica.interrupted = ends.contains_key(&replica.id);
+    }
+    for member in &mut group.members {
+        let end = ends.get(&member.id);
+        if let Some(facts) = &mut member.ec2 {
+            facts.interrupted = end.is_some();
+            facts.ends_at = end.copied().flatten();
+        }
+    }
 }

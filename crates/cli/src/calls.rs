@@ -52,6 +52,9 @@ pub fn calls(action: &Action, group: &Group) -> Vec<Call> {
             let with = format!("{member}, desired {from} -> {to}");
             vec![call("autoscaling:TerminateInstanceInAutoScalingGroup", with)]
         }
+        Action::Replace { member } => {
+            vec![call("autoscaling:TerminateInstanceInAutoScalingGroup", format!("{member}, desired stays"))]
+        }
         Action::Compensate { from, to } => {
             vec![call("autoscaling:SetDesiredCapacity", format!("{name}: desired {from} -> {to}"))]
         }

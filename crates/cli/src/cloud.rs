@@ -161,7 +161,7 @@ impl Cloud for SnapshotCloud {
                 Ok(bulk)
             }
             Scope::Group { name, closer } => self.full(name, closer.as_ref()),
-            Scope::GroupOf(instance) => {
+            Scope::GroupOf(instance) | Scope::Notice(instance) => {
                 let has = |seen: &&Observation| {
                     seen.group.member(instance).is_some() || seen.group.replica(instance).is_some()
                 };

@@ -38,6 +38,7 @@ pub fn action(action: &Action) -> String {
             let to = expect.desired.saturating_sub(1);
             format!("terminate {member} through the group, desired {} -> {to}", expect.desired)
         }
+        Action::Replace { member } => format!("terminate {member} through the group, which replaces it by itself"),
         Action::Compensate { from, to } => format!("give desired back what our decrement took: {from} -> {to}"),
         Action::Restore { max, resume_az_rebalance } => {
             let max = max.map(|max| format!("MaxSize {} -> {}", max.raised, max.original));
@@ -109,6 +110,9 @@ pub fn member(member: &Member, group: &Group, plan: &Plan) -> Fate {
             let why = if given_back { "the swap is given back" } else { "terminated through the group" };
             return fate("leaves now", Tone::Act, why);
         }
+        Some(Action::Replace { member: leaving }) if *leaving == member.id => {
+            return fate("leaves now", Tone::Act, "drained before EC2 takes it back");
+        }
         Some(Action::Detach { victim, .. } | Action::Doom { victim, .. }) if *victim == member.id => {
             return fate("leaves now", Tone::Act, "detached, drained, terminated");
         }
@@ -151,7 +155,10 @@ fn left_alone(member: &Member, reason: &Reason) -> Fate {
         Reason::Later => fate("replaced later", Tone::Plain, "one swap at a time"),
         Reason::Young { .. } => fate("replaced later", Tone::Plain, text),
         Reason::Spot => fate("stays", Tone::Faint, format!("is {} already", member.purchase)),
+        Reason::Ending { .. } => fate("ends", Tone::Mind, text),
         Reason::Floor { .. }
+        | Reason::RebalanceIgnored
+        | Reason::NoBetterPool
         | Reason::NotInService(_)
         | Reason::Unhealthy
         | Reason::Protected

@@ -22,6 +22,9 @@ pub enum Scope {
     },
     /// The group that the instance is a member of, or was launched for by us, in full detail.
     GroupOf(InstanceId),
+    /// The group that the instance is a member of, in haste, if EC2 has announced the instance's end: of the [`Details`](planner::model::Details) only what the
+    /// group launches.
+    Notice(InstanceId),
 }
 
 impl Scope {

@@ -18,7 +18,7 @@ use planner::action::{Action, Launch};
 use planner::backoff::Backoff;
 use planner::guard;
 use planner::market::Market;
-use planner::model::{GroupName, InstanceId, Observation, PurchaseOption};
+use planner::model::{Cause, GroupName, InstanceId, Observation, PurchaseOption, tag};
 use planner::plan::{Need, Plan, plan};
 use planner::policy::Config;
 use planner::reason::Refusal;
@@ -141,49 +141,147 @@ pub async fn reconcile(cloud: &impl Cloud, config: &Config, name: &GroupName) ->
     let outcome = match &look.plan.action {
         None if look.plan.is_quiet() => Outcome::Quiet,
         None => Outcome::Waiting,
-        Some(action) => act(cloud, config, name, &look.observation, action).await?,
+        Some(action) => {
+            let (outcome, memory) = attempt(cloud, config, name, &look.observation, action).await?;
+            match memory {
+                Some(memory) => {
+                    let again_of = |seen: &Observation, market: Option<&Market>| plan(seen, market, config);
+                    again(cloud, config, name, &look, outcome, memory, again_of).await?
+                }
+                None => outcome,
+            }
+        }
     };
     Ok(Pass { group: name.clone(), look: Some(look), outcome })
 }
 
-/// Checks the action a second time, on a fresh look if it cannot be taken back, and performs it.
-async fn act(
+/// EC2 has announced the end of an instance, or somebody says so: launches its replacement if EC2 confirms it, and
+/// nothing else. Works beside whoever holds the group's lock; the swap itself is a matter of later passes under it.
+/// `None`: the instance is no member of any group.
+pub async fn rescue(cloud: &impl Cloud, config: &Config, instance: &InstanceId) -> Result<Option<Pass>, CloudError> {
+    let scope = Scope::Notice(instance.clone());
+    let plan = |observation: &Observation, market: Option<&Market>| {
+        planner::rescue::plan_notice(observation, market, config, instance)
+    };
+    on_occasion(cloud, config, &scope, plan).await
+}
+
+/// EC2 sees a higher risk for an instance, or somebody says so: launches a replacement if that is a better one, under
+/// all the rules for a swap. `None`: the instance is no member of any group.
+pub async fn rebalance(cloud: &impl Cloud, config: &Config, instance: &InstanceId) -> Result<Option<Pass>, CloudError> {
+    let scope = Scope::GroupOf(instance.clone());
+    let plan = |observation: &Observation, market: Option<&Market>| {
+        planner::rescue::plan_rebalance(observation, market, config, instance)
+    };
+    on_occasion(cloud, config, &scope, plan).await
+}
+
+/// One look and at most one action, as a plan for one occasion wants it.
+async fn on_occasion(
+    cloud: &impl Cloud,
+    config: &Config,
+    scope: &Scope,
+    plan: impl Fn(&Observation, Option<&Market>) -> Plan,
+) -> Result<Option<Pass>, CloudError> {
+    let Some(observation) = cloud.observe(scope).await?.into_iter().next() else { return Ok(None) };
+    let mut wanted = plan(&observation, None);
+    if let Some(Need::Market(platform)) = wanted.need {
+        let market = cloud.market(platform).await?;
+        wanted = plan(&observation, Some(&market));
+    }
+    let name = observation.group.name.clone();
+    let look = Look { observation, plan: wanted };
+    let outcome = match &look.plan.action {
+        None if look.plan.is_quiet() => Outcome::Quiet,
+        None => Outcome::Waiting,
+        Some(action) => {
+            let (outcome, memory) = attempt(cloud, config, &name, &look.observation, action).await?;
+            match memory {
+                Some(memory) => again(cloud, config, &name, &look, outcome, memory, plan).await?,
+                None => outcome,
+            }
+        }
+    };
+    Ok(Some(Pass { group: name, look: Some(look), outcome }))
+}
+
+/// The spot pools of a rescue had no capacity: the same look again, with that remembered, asks for on-demand. The two
+/// minutes are too short for another pass.
+async fn again(
+    cloud: &impl Cloud,
+    config: &Config,
+    name: &GroupName,
+    look: &Look,
+    outcome: Outcome,
+    memory: String,
+    plan: impl Fn(&Observation, Option<&Market>) -> Plan,
+) -> Result<Outcome, CloudError> {
+    let Some(Action::Launch(failed)) = &look.plan.action else { return Ok(outcome) };
+    let mut observation = look.observation.clone();
+    observation.group.tags.insert(tag::BACKOFF.to_owned(), memory);
+    let market = cloud.market(failed.platform).await?;
+    match plan(&observation, Some(&market)).action {
+        Some(action) if matches!(&action, Action::Launch(launch) if launch.purchase == PurchaseOption::OnDemand) => {
+            Ok(attempt(cloud, config, name, &observation, &action).await?.0)
+        }
+        Some(_) | None => Ok(outcome),
+    }
+}
+
+/// Checks the action a second time, on a fresh look if it cannot be taken back, and performs it. With what has to be
+/// remembered about pools if it was a rescue that found no spot capacity.
+async fn attempt(
     cloud: &impl Cloud,
     config: &Config,
     name: &GroupName,
     seen: &Observation,
     action: &Action,
-) -> Result<Outcome, CloudError> {
+) -> Result<(Outcome, Option<String>), CloudError> {
     let verdict = if action.needs_fresh_look() {
         match observe(cloud, name, None).await? {
             Some(fresh) => guard::check(&fresh, action, config),
-            None => return Ok(Outcome::Gone),
+            None => return Ok((Outcome::Gone, None)),
         }
     } else {
         guard::check(seen, action, config)
     };
     if let Err(refusal) = verdict {
-        return Ok(Outcome::Refused(refusal));
+        return Ok((Outcome::Refused(refusal), None));
     }
-    Ok(match cloud.apply(name, action).await {
-        Ok(()) => Outcome::Acted,
-        Err(error) => {
-            if let (Action::Launch(launch), CloudError::InsufficientCapacity(_)) = (action, &error) {
-                remember_failure(cloud, config, name, seen, launch).await;
-            }
-            Outcome::Failed(error)
+    let Err(error) = cloud.apply(name, action).await else { return Ok((Outcome::Acted, None)) };
+    let memory = match (action, &error) {
+        (Action::Launch(launch), CloudError::InsufficientCapacity(_)) => {
+            remember_failure(cloud, config, name, seen, launch).await.filter(|_| is_rescue(launch))
         }
-    })
+        // The spot quota is used up: no pool will do.
+        (Action::Launch(launch), CloudError::Limit(_)) if is_rescue(launch) => {
+            remember_failure(cloud, config, name, seen, launch).await
+        }
+        _ => None,
+    };
+    Ok((Outcome::Failed(error), memory))
 }
 
-/// The pools of a launch for which there was no capacity cool down.
-async fn remember_failure(cloud: &impl Cloud, config: &Config, name: &GroupName, seen: &Observation, launch: &Launch) {
+fn is_rescue(launch: &Launch) -> bool {
+    Cause::from_tag(launch.tags.get(tag::WINDOW).map(String::as_str)) == Cause::Notice
+}
+
+/// The pools of a launch for which there was no capacity cool down. The memory, if there is anything to remember.
+async fn remember_failure(
+    cloud: &impl Cloud,
+    config: &Config,
+    name: &GroupName,
+    seen: &Observation,
+    launch: &Launch,
+) -> Option<String> {
     if launch.purchase == PurchaseOption::OnDemand {
-        return;
+        return None;
     }
     let (group, now) = (&seen.group, seen.now);
     let memory = Backoff::of(group).after_look(group, now).after_failed_launch(&launch.pools, &group.arn, now);
-    write_down(cloud, config, name, seen, &Action::Note { backoff: memory.to_tag(now) }).await;
+    let text = memory.to_tag(now);
+    write_down(cloud, config, name, seen, &Action::Note { backoff: text.clone() }).await;
+    text
 }
 
 /// Writes the memory of pools. It is a convenience: if the guard or AWS refuses, the pass goes on without, and the next

@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use planner::journal::Journal;
 use planner::market::{Disk, InstanceSpec, Market};
 use planner::model::{
-    Activity, Details, Ec2Facts, Group, GroupName, Image, ImageId, InstanceId, InstanceType, LaunchFacts, LaunchSource,
-    LifecycleState, Member, Observation, Platform, Price, Provenance, PurchaseOption, Replica, Role, RunState,
-    SubnetId, Tags, Zone,
+    Activity, Cause, Details, Ec2Facts, Group, GroupName, Image, ImageId, InstanceId, InstanceType, LaunchFacts,
+    LaunchSource, LifecycleState, Member, Observation, Platform, Price, Provenance, PurchaseOption, Replica, Role,
+    RunState, SubnetId, Tags, Zone,
 };
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -192,6 +192,15 @@ impl Text for PurchaseOption {
             Self::OnDemand => "on-demand",
             Self::Spot => "spot",
         })
+    }
+}
+
+impl Text for Cause {
+    fn show(&self) -> String {
+        self.as_str().to_owned()
+    }
+    fn read(text: &str) -> Result<Self, String> {
+        named(text, &[Self::Swap, Self::Notice, Self::Rebalance], |cause| cause.as_str())
     }
 }
 
@@ -465,6 +474,8 @@ struct Ec2FactsDef {
     enabled: bool,
     #[serde(default, skip_serializing_if = "usual")]
     interrupted: bool,
+    #[serde(with = "maybe_text", default, skip_serializing_if = "usual")]
+    ends_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "usual")]
     termination_protected: Option<bool>,
 }
@@ -485,6 +496,8 @@ struct ProvenanceDef {
     journal: Option<Journal>,
     #[serde(with = "maybe_text", default, skip_serializing_if = "usual")]
     ready_at: Option<Timestamp>,
+    #[serde(with = "text", default, skip_serializing_if = "usual")]
+    cause: Cause,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -126,6 +126,7 @@ pub fn action(action: &Action) -> Value {
         Action::Pardon { victim } => json!({ "victim": victim.as_str() }),
         Action::Detach { victim, expect } => json!({ "victim": victim.as_str(), "desired": expect.desired }),
         Action::Terminate { member, expect } => json!({ "member": member.as_str(), "desired": expect.desired }),
+        Action::Replace { member } => json!({ "member": member.as_str() }),
         Action::Compensate { from, to } => json!({ "desired": { "from": from, "to": to } }),
         Action::Restore { max, resume_az_rebalance } => json!({
             "resume_az_rebalance": resume_az_rebalance,

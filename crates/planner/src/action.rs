@@ -62,6 +62,12 @@ pub enum Action {
         /// What must still be true.
         expect: Expect,
     },
+    /// `TerminateInstanceInAutoScalingGroup` without decrement: a member whose end is announced leaves now, drained and
+    /// through its hooks, and the group launches another by itself.
+    Replace {
+        /// The dying member.
+        member: InstanceId,
+    },
     /// `SetDesiredCapacity`: a decrement of ours hit somebody else's change; give it back, once.
     Compensate {
         /// Desired capacity as we see it.
@@ -164,13 +170,14 @@ pub struct Launch {
 }
 
 impl Action {
-    /// Whether it is checked on a fresh look: it cannot be taken back, or a race with somebody else would last. or it writes over a number that its owner may be
-    /// changing (a MaxSize below what is wanted by now would let the group remove members).
+    /// Whether it is checked on a fresh look: it cannot be taken back, or a race with somebody else would last, or it
+    /// writes over a number that its owner may be changing (a MaxSize below what is wanted by now would let the group remove members).
     pub fn needs_fresh_look(&self) -> bool {
         match self {
             Self::Attach { .. }
             | Self::Detach { .. }
             | Self::Terminate { .. }
+            | Self::Replace { .. }
             | Self::Discard { .. }
             | Self::EndDoomed { .. }
             | Self::Compensate { .. }
@@ -200,6 +207,7 @@ impl Action {
             Self::Pardon { .. } => "pardon",
             Self::Detach { .. } => "detach",
             Self::Terminate { .. } => "terminate",
+            Self::Replace { .. } => "replace",
             Self::Compensate { .. } => "compensate",
             Self::Restore { .. } => "restore",
             Self::Finish { .. } => "finish",

@@ -4,11 +4,11 @@
 
 use jiff::Timestamp;
 
-use crate::action::{Action, Expect, Finished};
+use crate::action::{Action, Expect, Finished, Launch};
 use crate::backoff::Backoff;
 use crate::journal::{Journal, RaisedMax};
 use crate::model::{
-    Group, InstanceId, LifecycleState, Member, Observation, PurchaseOption, Replica, Role, RunState, tag,
+    Cause, Group, InstanceId, LifecycleState, Member, Observation, PurchaseOption, Replica, Role, RunState, tag,
 };
 use crate::policy::{Config, Policy, enabled};
 use crate::reason::Refusal;
@@ -37,12 +37,11 @@ impl Guard<'_> {
             Action::Launch(launch) => {
                 let policy = self.wanted()?;
                 require(launch.enabled.name() == &self.group.name, || "made for another group".to_owned())?;
-                require(self.group.journal().is_none(), || "a swap is in flight".to_owned())?;
-                let ours = |replica: &&Replica| replica.ours.role != Role::Member && !replica.was_member;
-                let living = self.group.replicas.iter().filter(ours).find(|replica| replica.state.is_alive());
-                require(living.is_none(), || format!("{} is there already", living.expect("just seen").id))?;
                 self.in_service(&launch.victim)?;
-                self.floor_after(launch.purchase, &policy)?;
+                self.has_no_replica(launch)?;
+                if Cause::from_tag(launch.tags.get(tag::WINDOW).map(String::as_str)) == Cause::Swap {
+                    self.floor_after(launch.purchase, &policy)?;
+                }
                 require(launch.tags.get(tag::ROLE).map(String::as_str) == Some(Role::Replica.as_str()), || {
                     "the replica would be born without its role".to_owned()
                 })?;
@@ -125,6 +124,12 @@ impl Guard<'_> {
                 require(self.journal()?.victim == *victim, || format!("the journal does not name {victim}"))
             }
             Action::Terminate { member, expect } => self.decrement(member, expect),
+            Action::Replace { member: id } => {
+                self.wanted()?;
+                require(self.group.journal().is_none(), || "a swap is in flight".to_owned())?;
+                self.in_service(id)?;
+                require(self.member(id)?.is_dying(), || format!("{id} is not about to end"))
+            }
             Action::Compensate { from, to } => {
                 self.journal()?;
                 require(*to == *from + 1, || "more than one".to_owned())?;
@@ -151,6 +156,28 @@ impl Guard<'_> {
         }
     }
 
+    /// One replica for a member, and one swap at a time. Only members whose end is announced may have theirs whatever
+    /// else is in flight, and a recommendation is about a spot member of ours.
+    fn has_no_replica(&self, launch: &Launch) -> Verdict {
+        let victim = self.member(&launch.victim)?;
+        let cause = Cause::from_tag(launch.tags.get(tag::WINDOW).map(String::as_str));
+        let ours = |replica: &&Replica| replica.ours.role != Role::Member && !replica.was_member;
+        let mut living = self.group.replicas.iter().filter(ours).filter(|replica| replica.state.is_alive());
+        if cause == Cause::Notice {
+            require(victim.is_dying(), || format!("{} is not about to end", victim.id))?;
+            let named = self.group.journal().and_then(Result::ok);
+            let named = named.is_some_and(|journal| journal.victim == victim.id || journal.replica == victim.id);
+            require(!named, || format!("the swap in flight is about {}", victim.id))?;
+            let twin = living.find(|replica| replica.ours.victim == victim.id);
+            return require(twin.is_none(), || format!("{} is there already", twin.expect("just seen").id));
+        }
+        require(self.group.journal().is_none(), || "a swap is in flight".to_owned())?;
+        let other = living.next();
+        require(other.is_none(), || format!("{} is there already", other.expect("just seen").id))?;
+        let at_risk = victim.purchase == PurchaseOption::Spot && victim.ours.is_some();
+        require(cause != Cause::Rebalance || at_risk, || format!("{} is not a spot member of ours", victim.id))
+    }
+
     fn attach(&self, replica: &InstanceId, expect: &Expect) -> Verdict {
         let policy = self.wanted()?;
         let journal = self.journal()?;
@@ -165,9 +192,17 @@ impl Guard<'_> {
         require(self.group.desired == journal.desired, || {
             format!("desired is {}, not {}", self.group.desired, journal.desired)
         })?;
-        require(self.stands_still(None), || "members are coming or going".to_owned())?;
         require(self.group.max_size > self.group.desired, || "no room below MaxSize".to_owned())?;
         self.in_service(&journal.victim)?;
+        let victim = self.member(&journal.victim)?;
+        // Nothing is lost by standing in for one that is lost.
+        if victim.is_dying() {
+            return Ok(());
+        }
+        require(self.stands_still(None), || "members are coming or going".to_owned())?;
+        if outside.ours.cause == Cause::Rebalance && victim.purchase == PurchaseOption::Spot && victim.ours.is_some() {
+            return Ok(());
+        }
         self.floor_after(outside.purchase, &policy)
     }
 
@@ -181,7 +216,8 @@ impl Guard<'_> {
         let member = self.member(leaving)?;
         require(!member.protected, || format!("{leaving} is protected from scale-in"))?;
         require(self.group.desired > self.group.min_size, || format!("MinSize is {}", self.group.min_size))?;
-        require(self.stands_still(Some(member)), || "members are coming or going".to_owned())?;
+        let dying = member.is_dying() && member.id == journal.victim;
+        require(dying || self.stands_still(Some(member)), || "members are coming or going".to_owned())?;
         // A second request for one that is leaving already might count twice.
         require(!member.lifecycle.is_leaving(), || format!("{leaving} is {}", member.lifecycle))?;
         if member.id == journal.replica {
@@ -190,7 +226,12 @@ impl Guard<'_> {
         require(member.lifecycle == LifecycleState::InService, || format!("{leaving} is {}", member.lifecycle))?;
         let replica = self.group.member(&journal.replica);
         if member.id == journal.victim {
-            let stands_in = replica.is_some_and(|replica| replica.serves() && replica.purchase != member.purchase);
+            let stands_in = replica.is_some_and(|replica| {
+                let moves = replica.ours.as_ref().is_some_and(|ours| ours.cause == Cause::Rebalance);
+                let serves = replica.serves() && (replica.purchase != member.purchase || moves || dying);
+                // Half a minute before its end it no longer matters who serves, as long as its place is taken.
+                serves || (dying && !replica.lifecycle.is_leaving() && is_last_call(member, self.now))
+            });
             let replaced = replica.is_none_or(|replica| replica.lifecycle.is_leaving());
             require(stands_in || replaced, || format!("{} does not serve", journal.replica))?;
         }
@@ -323,4 +364,10 @@ impl Guard<'_> {
         self.group.serving() == wanted
             && self.group.members.iter().filter(|member| idle.is_none_or(|idle| idle.id != member.id)).all(calm)
     }
+}
+
+/// Less than half a minute to its end.
+fn is_last_call(member: &Member, now: Timestamp) -> bool {
+    let ends_at = member.ec2.as_ref().and_then(|ec2| ec2.ends_at);
+    ends_at.is_some_and(|ends_at| ends_at.as_second() - now.as_second() <= 30)
 }

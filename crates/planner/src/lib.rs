@@ -19,6 +19,7 @@ pub mod plan;
 pub mod policy;
 pub mod preflight;
 pub mod reason;
+pub mod rescue;
 pub mod savings;
 pub mod stats;
 pub mod swap;

@@ -17,6 +17,7 @@ use crate::payback::{self, Payback};
 use crate::policy::{Config, EnabledGroup, Policy, enabled};
 use crate::preflight::{self, Moment, Strictness};
 use crate::reason::{Blocker, Reason, Wait};
+use crate::rescue;
 use crate::swap::{Step, Swap};
 
 /// What we want now: at most one action, and why everything else is left alone.
@@ -83,6 +84,10 @@ pub fn plan(observation: &Observation, market: Option<&Market>, config: &Config)
     let wishes = wishes(group, config);
     let swap = Swap::read(group, config, *now);
     let policy = wishes.as_ref().ok().map(|(_, policy)| policy);
+    if let Some(rescue) = rescue(group, &swap, wishes.as_ref().ok(), market, config, *now) {
+        let note = wishes.is_ok().then(|| note(group, &swap, *now)).flatten();
+        return Plan { swap: swap.name(), note, ..rescue };
+    }
     let mut plan = match swap.next(group, policy, market, config, *now) {
         Step::Do(action) => Plan::act(action),
         Step::Wait(wait) => Plan::wait(wait),
@@ -104,6 +109,38 @@ pub fn plan(observation: &Observation, market: Option<&Market>, config: &Config)
     plan
 }
 
+/// What the announced end of a member asks for, ahead of everything else. Nothing where others have a say.
+fn rescue(
+    group: &Group,
+    swap: &Swap<'_>,
+    wishes: Option<&(EnabledGroup, Policy)>,
+    market: Option<&Market>,
+    config: &Config,
+    now: Timestamp,
+) -> Option<Plan> {
+    let (enabled, policy) = wishes?;
+    match swap {
+        Swap::Foreign { .. } | Swap::Unreadable { .. } => return None,
+        Swap::Idle
+        | Swap::Warming { .. }
+        | Swap::Unmoored { .. }
+        | Swap::Armed { .. }
+        | Swap::Attached { .. }
+        | Swap::Undoing { .. }
+        | Swap::Settling { .. }
+        | Swap::Forfeit { .. }
+        | Swap::Unlabelled { .. }
+        | Swap::Stray { .. }
+        | Swap::Reprieved { .. } => {}
+    }
+    let launch = rescue::notice(group, (enabled, policy), market, config, None, now);
+    launch.or_else(|| {
+        let late = rescue::late(group, now)?;
+        let blockers = preflight::blockers(group, policy, config, Moment::Rescue, now);
+        blockers.is_empty().then(|| Plan::act(Action::Replace { member: late.id.clone() }))
+    })
+}
+
 /// The memory of pools, if this look has something to add to it, or, between swaps, if it can be tidied up.
 fn note(group: &Group, swap: &Swap<'_>, now: Timestamp) -> Option<Action> {
     let memory = Backoff::of(group);
@@ -113,7 +150,7 @@ fn note(group: &Group, swap: &Swap<'_>, now: Timestamp) -> Option<Action> {
 }
 
 /// What the owner wants, or why we may not act on it.
-fn wishes(group: &Group, config: &Config) -> Result<(EnabledGroup, Policy), Blocker> {
+pub(crate) fn wishes(group: &Group, config: &Config) -> Result<(EnabledGroup, Policy), Blocker> {
     let enabled = enabled(group, config).ok_or(Blocker::NotEnabled)?;
     let policy = Policy::of(group, config).map_err(Blocker::Settings)?;
     Ok((enabled, policy))
@@ -155,6 +192,10 @@ fn start(
     let mut victims: Vec<&Member> = Vec::new();
     for member in &group.members {
         match preflight::unfit(member, leaves, group, policy, Strictness::Launch, now) {
+            Some(Reason::Spot) if member.is_dying() => {
+                let at = member.ec2.as_ref().and_then(|ec2| ec2.ends_at);
+                left_alone.push((member.id.clone(), Reason::Ending { at }));
+            }
             Some(reason) => left_alone.push((member.id.clone(), reason)),
             // Only what we brought goes back: a foreign spot member is its owner's business.
             None if leaves == PurchaseOption::Spot && member.ours.is_none() => {
@@ -223,6 +264,7 @@ fn start(
     if let Some(until) = opens {
         return Plan { wait: Some(Wait::LaunchWindow { until }), left_alone, ..Plan::default() };
     }
+    let window = window.to_string();
     let Some(ec2) = &victim.ec2 else { return idle(left_alone) };
     if ec2.termination_protected.is_none() {
         return Plan { need: Some(Need::Closer(victim.id.clone())), left_alone, ..Plan::default() };
@@ -240,14 +282,14 @@ fn start(
         platform,
         pools,
         strategy: policy.strategy,
-        tags: replica_tags(group, victim, policy, config, window, now),
-        client_token: client_token(&group.arn, &victim.id, window),
+        tags: replica_tags(group, victim, policy, config, &window, now),
+        client_token: client_token(&group.arn, &victim.id, &window),
     };
     Plan { action: Some(Action::Launch(Box::new(launch))), left_alone, ..Plan::default() }
 }
 
 /// Why a swap that nobody is owed should not start now.
-fn untimely(group: &Group, policy: &Policy, memory: &Backoff, now: Timestamp) -> Vec<Blocker> {
+pub(crate) fn untimely(group: &Group, policy: &Policy, memory: &Backoff, now: Timestamp) -> Vec<Blocker> {
     let closed = !policy.schedule.is_open(now);
     let outside = closed.then(|| Blocker::OutsideSchedule { opens: policy.schedule.opens_at(now) });
     let pace = pace::next_swap(group, policy.swaps_per_hour, now).map(|until| Blocker::Pace { until });
@@ -292,7 +334,7 @@ fn sort_by_zone_then_age(victims: &mut [&Member], group: &Group) {
 
 /// The number of the launch window, and when it opens if it is not open yet: a replica launched at the end of the
 /// last window must be visible to our tag filters before we may launch again.
-fn launch_window(policy: &Policy, now: Timestamp) -> (u64, Option<Timestamp>) {
+pub(crate) fn launch_window(policy: &Policy, now: Timestamp) -> (u64, Option<Timestamp>) {
     /// EC2's describe calls are eventually consistent; a minute and a half has always been enough.
     const VISIBLE_SECONDS: i64 = 90;
     let length = i64::from(policy.retry_window_seconds);
@@ -304,7 +346,14 @@ fn launch_window(policy: &Policy, now: Timestamp) -> (u64, Option<Timestamp>) {
 }
 
 /// The group's propagated tags, so that boot scripts see them as on any member, and ours.
-fn replica_tags(group: &Group, victim: &Member, policy: &Policy, config: &Config, window: u64, now: Timestamp) -> Tags {
+pub(crate) fn replica_tags(
+    group: &Group,
+    victim: &Member,
+    policy: &Policy,
+    config: &Config,
+    window: &str,
+    now: Timestamp,
+) -> Tags {
     let deadline = now + SignedDuration::from_secs(i64::from(policy.boot_deadline_seconds));
     let mut tags = group.propagated_tags.clone();
     // AWS refuses reserved keys; it sets its own on attach.
@@ -313,7 +362,7 @@ fn replica_tags(group: &Group, victim: &Member, policy: &Policy, config: &Config
         (tag::ROLE.to_owned(), "replica".to_owned()),
         (tag::GROUP.to_owned(), group.name.to_string()),
         (tag::VICTIM.to_owned(), victim.id.to_string()),
-        (tag::WINDOW.to_owned(), window.to_string()),
+        (tag::WINDOW.to_owned(), window.to_owned()),
         (tag::DEADLINE.to_owned(), deadline.as_second().to_string()),
         (tag::STACK.to_owned(), config.stack.clone()),
     ]);
@@ -322,7 +371,7 @@ fn replica_tags(group: &Group, victim: &Member, policy: &Policy, config: &Config
 
 /// At most one launch per victim and window, with no stored state: parameters are left out on purpose, a changed list
 /// of pools is then refused as "already tried".
-fn client_token(group_arn: &str, victim: &InstanceId, window: u64) -> String {
+pub(crate) fn client_token(group_arn: &str, victim: &InstanceId, window: &str) -> String {
     format!("spotward-{victim}-{window}-{:016x}", fnv1a(group_arn))
 }
 

@@ -183,6 +183,13 @@ pub const SETTINGS: &[Setting] = &[
         sentence: "How the victim leaves: through the group (termination hooks and draining run), or detached, drained and then terminated (no hooks).",
     },
     Setting {
+        key: "rebalance",
+        aliases: &[],
+        values: "`judge`, `ignore` or `always`",
+        default: "judge",
+        sentence: "What a rebalance recommendation for a spot member of ours means: a swap if a better pool is to be had, nothing, or a swap to any other pool.",
+    },
+    Setting {
         key: "on-max",
         aliases: &[],
         values: "`raise` or `skip`",
@@ -332,6 +339,17 @@ pub enum Removal {
     Detach,
 }
 
+/// What a rebalance recommendation means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRebalance {
+    /// Act if another pool is better.
+    Judge,
+    /// Do nothing.
+    Ignore,
+    /// Act if another pool can be had.
+    Always,
+}
+
 /// Which instance types, with `*`, `?` and `current`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypePatterns(pub Vec<String>);
@@ -420,6 +438,8 @@ pub struct Policy {
     pub profile: Option<&'static str>,
     /// How the victim leaves.
     pub removal: Removal,
+    /// What a rebalance recommendation means.
+    pub rebalance: OnRebalance,
     /// MaxSize may be raised for the length of a swap.
     pub may_raise_max: bool,
     /// Swap although launch hooks will not run.
@@ -592,6 +612,12 @@ impl Policy {
                         ("autoscaling", Removal::Terminate),
                         ("detach", Removal::Detach),
                     ],
+                )
+            }),
+            rebalance: read.one("rebalance", |text| {
+                choice(
+                    text,
+                    &[("judge", OnRebalance::Judge), ("ignore", OnRebalance::Ignore), ("always", OnRebalance::Always)],
                 )
             }),
             may_raise_max: read.one("on-max", |text| choice(text, &[("raise", true), ("skip", false)])),

@@ -21,6 +21,9 @@ pub enum Moment {
     Attach,
     /// Before the victim leaves: the room above MaxSize is taken already.
     Remove,
+    /// In answer to the announced end of a member: whether the group stands still does not matter, since nothing is
+    /// lost by adding to it.
+    Rescue,
 }
 
 /// Why no swap may start on this group, or go on to its attach. Empty: it may.
@@ -29,8 +32,12 @@ pub fn blockers(group: &Group, policy: &Policy, config: &Config, moment: Moment,
     owner(group, &mut blockers);
     source(group, policy, &mut blockers);
     members(group, &mut blockers);
-    stability(group, policy, moment, now, &mut blockers);
-    if policy.removal == Removal::Detach && group.propagated_tags.get(&config.enable_key) != Some(&config.enable_value)
+    if moment != Moment::Rescue {
+        stability(group, policy, moment, now, &mut blockers);
+    }
+    if moment != Moment::Rescue
+        && policy.removal == Removal::Detach
+        && group.propagated_tags.get(&config.enable_key) != Some(&config.enable_value)
     {
         blockers.push(Blocker::DetachNeedsPropagatedTag);
     }

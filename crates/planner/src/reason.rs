@@ -159,6 +159,15 @@ pub enum Reason {
         /// How long it may be expected to live, seconds.
         life_seconds: u64,
     },
+    /// EC2 has announced its end.
+    Ending {
+        /// When, if EC2 says.
+        at: Option<Timestamp>,
+    },
+    /// A rebalance recommendation that the owner, or the group's own Capacity Rebalancing, keeps us from acting on.
+    RebalanceIgnored,
+    /// A rebalance recommendation, and no pool that would be better.
+    NoBetterPool,
     /// Another victim goes first: one swap at a time.
     Later,
 }
@@ -379,6 +388,9 @@ impl Code for Reason {
             Self::OtherVersion { .. } => "other-version",
             Self::NoPool(_) => "no-pool",
             Self::NotWorthIt { .. } => "not-worth-it",
+            Self::Ending { .. } => "ending",
+            Self::RebalanceIgnored => "rebalance-ignored",
+            Self::NoBetterPool => "no-better-pool",
             Self::Later => "later",
         }
     }
@@ -414,6 +426,15 @@ impl fmt::Display for Reason {
                 life_seconds / 60
             ),
             Self::NotWorthIt { after_seconds: None, .. } => write!(f, "a swap would save nothing"),
+            Self::Ending { at: Some(at) } => write!(f, "will be taken back by EC2 at {at}"),
+            Self::Ending { at: None } => write!(f, "will be taken back by EC2 within two minutes"),
+            Self::RebalanceIgnored => {
+                write!(
+                    f,
+                    "was recommended for rebalancing, which spotward:rebalance or Capacity Rebalancing leaves to others"
+                )
+            }
+            Self::NoBetterPool => write!(f, "was recommended for rebalancing, and no other pool is better"),
             Self::Later => write!(f, "comes later: one swap at a time"),
         }
     }

@@ -10,11 +10,12 @@ use crate::compat;
 use crate::journal::{Journal, RaisedMax};
 use crate::market::Market;
 use crate::model::{
-    Activity, Group, InstanceId, LifecycleState, Member, Platform, PurchaseOption, Replica, Role, RunState,
+    Activity, Cause, Group, InstanceId, LifecycleState, Member, Platform, PurchaseOption, Replica, Role, RunState,
 };
 use crate::policy::{Config, Policy, Removal};
 use crate::preflight::{self, Moment, Strictness};
 use crate::reason::{Blocker, StrayReason, Wait};
+use crate::rescue;
 
 /// A replica so close to its deadline is not armed any more: ending it must not race with attaching it.
 const ARM_MARGIN: SignedDuration = SignedDuration::from_mins(5);
@@ -205,17 +206,23 @@ impl<'a> Swap<'a> {
         if let Some(replica) = left(Role::Doomed).next() {
             return Swap::Stray { replica, why: StrayReason::Doomed };
         }
-        if let Some(replica) = left(Role::Replica).nth(1) {
+        let replicas: Vec<&Replica> = left(Role::Replica).collect();
+        if let Some(replica) = duplicate(&replicas) {
             return Swap::Stray { replica, why: StrayReason::Duplicate };
         }
-        match left(Role::Replica).next() {
+        if let Some(replica) = replicas.iter().find(|replica| replica.interrupted || is_stopping(replica.state)) {
+            return Swap::Stray { replica, why: StrayReason::Dying };
+        }
+        if let Some(replica) = replicas.iter().find(|replica| replica.ours.deadline - ARM_MARGIN <= now) {
+            return Swap::Stray { replica, why: StrayReason::Deadline };
+        }
+        // Whose victim is dying goes first; of those the one that can be attached.
+        let most_urgent = replicas.iter().min_by_key(|replica| {
+            let in_haste = rescue::victim_of(group, replica, now).is_some();
+            (!in_haste, replica.state != RunState::Running)
+        });
+        match most_urgent {
             None => Swap::Idle,
-            Some(replica) if replica.interrupted || is_stopping(replica.state) => {
-                Swap::Stray { replica, why: StrayReason::Dying }
-            }
-            Some(replica) if replica.ours.deadline - ARM_MARGIN <= now => {
-                Swap::Stray { replica, why: StrayReason::Deadline }
-            }
             Some(replica) => Swap::Warming { replica },
         }
     }
@@ -305,6 +312,9 @@ impl<'a> Context<'a> {
         if group.details.is_none() {
             return Step::Details;
         }
+        if let Some(victim) = rescue::victim_of(group, replica, self.now) {
+            return self.warm_in_haste(replica, victim, policy);
+        }
         let victim = match self.victim_for(replica, policy) {
             Ok(Some(victim)) => victim,
             // While members come and go, the one that takes the victim's place may still be on its way.
@@ -332,6 +342,23 @@ impl<'a> Context<'a> {
         if is_unexplored(victim) {
             return Step::Closer(victim.id.clone());
         }
+        self.arm(replica, victim)
+    }
+
+    /// The victim is lost in any case, so nothing can be lost by attaching its replacement as soon as it runs.
+    fn warm_in_haste(&self, replica: &Replica, victim: &Member, policy: &Policy) -> Step {
+        if replica.state != RunState::Running {
+            return Step::Wait(Wait::Booting(replica.id.clone()));
+        }
+        let blockers = preflight::blockers(self.group, policy, self.config, Moment::Rescue, self.now);
+        if !blockers.is_empty() {
+            return Step::Wait(Wait::Blocked(blockers));
+        }
+        self.arm(replica, victim)
+    }
+
+    fn arm(&self, replica: &Replica, victim: &Member) -> Step {
+        let group = self.group;
         // The journal comes first: if we die after raising MaxSize, the next pass must know whose value to restore.
         Step::Do(Action::Arm {
             journal: Journal {
@@ -353,6 +380,9 @@ impl<'a> Context<'a> {
     /// replace. `Err`: prices and types are needed to tell.
     fn victim_for(&self, replica: &Replica, policy: &Policy) -> Result<Option<&'a Member>, Platform> {
         let group = self.group;
+        if let Some(victim) = self.at_risk(replica, policy) {
+            return Ok(Some(victim));
+        }
         if !self.floor_allows(replica.purchase, policy) {
             return Ok(None);
         }
@@ -388,6 +418,14 @@ impl<'a> Context<'a> {
         Ok(others.first().copied())
     }
 
+    /// The spot member for which a rebalance recommendation brought this replica, if it may still leave.
+    fn at_risk(&self, replica: &Replica, policy: &Policy) -> Option<&'a Member> {
+        let victim = self.group.member(&replica.ours.victim).filter(|_| replica.ours.cause == Cause::Rebalance)?;
+        let spot = PurchaseOption::Spot;
+        let fit = preflight::unfit(victim, spot, self.group, policy, Strictness::Replace, self.now).is_none();
+        (fit && may_leave(victim)).then_some(victim)
+    }
+
     /// Whether a swap in the direction of `brings` is still wanted: on-demand above the floor to replace, or missing
     /// below it.
     fn floor_allows(&self, brings: PurchaseOption, policy: &Policy) -> bool {
@@ -411,10 +449,15 @@ impl<'a> Context<'a> {
             may_leave(member)
                 && preflight::unfit(member, leaves, group, policy, Strictness::Replace, self.now).is_none()
         });
+        // Spot for spot: the floor has no say.
+        let in_haste = rescue::victim_of(group, replica, self.now).is_some_and(|victim| victim.id == journal.victim);
+        let at_risk = self.at_risk(replica, policy).is_some_and(|victim| victim.id == journal.victim);
+        let wanted = in_haste || at_risk || (fit && self.floor_allows(replica.purchase, policy));
+        let moment = if in_haste { Moment::Rescue } else { Moment::Attach };
         let dying = replica.state != RunState::Running || replica.interrupted;
         let late = replica.ours.deadline - ARM_MARGIN <= self.now;
-        let blocked = !preflight::blockers(group, policy, self.config, Moment::Attach, self.now).is_empty();
-        if !fit || dying || late || blocked || !self.floor_allows(replica.purchase, policy) {
+        let blocked = !preflight::blockers(group, policy, self.config, moment, self.now).is_empty();
+        if !wanted || dying || late || blocked {
             return self.settle(journal, true);
         }
         let suspend_az_rebalance = journal.suspends_az_rebalance && !group.suspends("AZRebalance");
@@ -446,11 +489,15 @@ impl<'a> Context<'a> {
             return self.settle(journal, true);
         }
         let needed = victim.purchase == PurchaseOption::OnDemand && on_demand <= floor;
-        let wrong_way = victim.purchase == replica.purchase;
+        let cause = replica.ours.as_ref().map(|ours| ours.cause);
+        let wrong_way = victim.purchase == replica.purchase && !victim.is_dying() && cause != Some(Cause::Rebalance);
         // Its end is announced: it must not stand in for anybody.
         let dying = replica.ec2.as_ref().is_some_and(|ec2| ec2.interrupted || is_stopping(ec2.state));
         if needed || wrong_way || dying || self.never_served(journal, replica, policy) {
             return self.give_back(journal, Some(replica));
+        }
+        if victim.is_dying() {
+            return self.remove_in_haste(replica, victim, policy);
         }
         if !replica.serves() {
             return Step::Wait(Wait::NotServing(replica.id.clone()));
@@ -510,6 +557,23 @@ impl<'a> Context<'a> {
             (Removal::Detach, false) => Action::Doom { victim: victim_id, deadline: self.now + DOOM },
             (Removal::Detach, true) => Action::Detach { victim: victim_id, expect },
         })
+    }
+
+    /// Both are members and the victim is dying: it leaves as soon as its replacement serves, or half a minute before its
+    /// end, so that it is drained and its termination hooks run. Its place is taken in any case; that others come and
+    /// go does not matter.
+    fn remove_in_haste(&self, replica: &Member, victim: &Member, policy: &Policy) -> Step {
+        if !replica.serves() && !rescue::is_last_call(victim, self.now) {
+            return Step::Wait(Wait::NotServing(replica.id.clone()));
+        }
+        let mut blockers = preflight::blockers(self.group, policy, self.config, Moment::Rescue, self.now);
+        // The room above is taken already.
+        blockers.retain(|blocker| !matches!(blocker, Blocker::AtMaxSize(_)));
+        if !blockers.is_empty() || victim.protected {
+            // It ends by itself; then we know who is surplus.
+            return Step::Wait(Wait::Blocked(blockers));
+        }
+        Step::Do(Action::Terminate { member: victim.id.clone(), expect: Expect::unchanged(self.group) })
     }
 
     /// Attached, and still not serving when its time is up.
@@ -720,6 +784,18 @@ impl<'a> Context<'a> {
         let untouched_since = self.group.desired == to;
         (untouched_since && to < self.group.max_size).then_some(Step::Do(Action::Compensate { from: to, to: to + 1 }))
     }
+}
+
+/// One replica too many, of those outside, the oldest first: a second one for the same victim, or a second one that was
+/// not launched because its victim's end was announced.
+fn duplicate<'a>(replicas: &[&'a Replica]) -> Option<&'a Replica> {
+    let is_notice = |replica: &Replica| replica.ours.cause == Cause::Notice;
+    replicas.iter().enumerate().find_map(|(place, replica)| {
+        let earlier = &replicas[..place];
+        let same_victim = earlier.iter().any(|other| other.ours.victim == replica.ours.victim);
+        let second = !is_notice(replica) && earlier.iter().any(|other| !is_notice(other));
+        (same_victim || second).then_some(*replica)
+    })
 }
 
 /// A swap or replica of another deployment on this group.

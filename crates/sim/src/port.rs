@@ -76,6 +76,18 @@ impl Sim {
             Scope::Group { name, closer } => {
                 Ok(self.observe_group(name, closer.as_ref(), true).await?.into_iter().collect())
             }
+            Scope::Notice(id) => {
+                let announced = self
+                    .read(Api::DescribeInstances, |view, _| {
+                        view.instances.get(id).is_some_and(|ec2| ec2.ends_at.is_some())
+                    })
+                    .await?;
+                let name = self.read(Api::DescribeInstances, |_, region| region.group_of(id)).await?;
+                match name.filter(|_| announced) {
+                    Some(name) => Ok(self.observe_group(&name, None, true).await?.into_iter().collect()),
+                    None => Ok(Vec::new()),
+                }
+            }
             Scope::GroupOf(id) => {
                 let name = self
                     .read(Api::DescribeInstances, |_, region| {
@@ -403,6 +415,13 @@ impl Sim {
                 })
                 .await
             }
+            Action::Replace { member } => {
+                self.change(Api::TerminateInstanceInAutoScalingGroup, group, Some(member), |world| {
+                    enabled_or_in_flight_or_denied(world, group, "autoscaling:TerminateInstanceInAutoScalingGroup")?;
+                    world.region.terminate_member(member, false)
+                })
+                .await
+            }
             Action::Compensate { to, .. } => {
                 self.change(Api::SetDesiredCapacity, group, None, |world| {
                     enabled_or_in_flight_or_denied(world, group, "autoscaling:SetDesiredCapacity")?;
@@ -585,6 +604,7 @@ fn member(
             attached_later: false,
             enabled: ec2.tags.get("spot-enabled").is_some_and(|value| value == "true"),
             interrupted: ec2.ends_at.is_some(),
+            ends_at: ec2.ends_at.map(timestamp),
             reserved: false,
             termination_protected: (closer == Some(&seat.id)).then_some(ec2.termination_protected),
         }),

@@ -260,6 +260,9 @@ fn describe_spot_prices(stage: &Stage, world: &World, call: &Call) -> Result<Ans
     ))
 }
 
+/// Between the announcement of an end and the end.
+const NOTICE_SECONDS: f64 = 120.0;
+
 fn describe_spot_requests(world: &World, call: &Call) -> Result<Answer, Refusal> {
     let size = max_results(call, 5, 1000)?.unwrap_or(1000);
     let ids = call.params.list("SpotInstanceRequestId");
@@ -297,7 +300,7 @@ fn describe_spot_requests(world: &World, call: &Call) -> Result<Answer, Refusal>
         let status = Element::new("status")
             .field("code", status)
             .field("message", format!("The status of the request is {status}."))
-            .field("updateTime", timestamp(spot.created));
+            .field("updateTime", timestamp(state.interrupt_at.map_or(spot.created, |end| end - NOTICE_SECONDS)));
         found.push(
             Element::new("item")
                 .field("spotInstanceRequestId", &spot.request_id)

@@ -84,6 +84,10 @@ impl Cloud for Script {
                 self.say(format!("look at {name}, closer at {id}"));
                 Some(id)
             }
+            Scope::Notice(id) => {
+                self.say(format!("look at the group of {id} in haste"));
+                None
+            }
             Scope::GroupOf(id) => {
                 self.say(format!("look at the group of {id}"));
                 None

@@ -185,6 +185,48 @@ pub struct Provenance {
     pub journal: Option<Journal>,
     /// `spotward:ready`: when the watcher on the instance said so.
     pub ready_at: Option<Timestamp>,
+    /// `spotward:win`: why it was launched.
+    pub cause: Cause,
+}
+
+/// Why a replica was launched: the tag `spotward:win` holds the number of the launch window, or the event's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// To save money, or to bring the floor back: a swap of the usual kind.
+    #[default]
+    Swap,
+    /// EC2 has announced its victim's end.
+    Notice,
+    /// EC2 sees a higher risk for its victim's pool.
+    Rebalance,
+}
+
+/// The words in the tag.
+pub mod cause {
+    /// [`Notice`](super::Cause::Notice)
+    pub const NOTICE: &str = "notice";
+    /// [`Rebalance`](super::Cause::Rebalance)
+    pub const REBALANCE: &str = "rebalance";
+}
+
+impl Cause {
+    /// Reads the tag.
+    pub fn from_tag(text: Option<&str>) -> Self {
+        match text {
+            Some(cause::NOTICE) => Self::Notice,
+            Some(cause::REBALANCE) => Self::Rebalance,
+            Some(_) | None => Self::Swap,
+        }
+    }
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Swap => "swap",
+            Self::Notice => cause::NOTICE,
+            Self::Rebalance => cause::REBALANCE,
+        }
+    }
 }
 
 /// Tag keys on instances. None of them may be used as a propagated tag of a group: attaching overwrites equal keys.
@@ -195,7 +237,7 @@ pub mod tag {
     pub const GROUP: &str = "spotward:asg";
     /// The member to replace.
     pub const VICTIM: &str = "spotward:victim";
-    /// Number of the launch window.
+    /// Number of the launch window, `notice` or `rebalance`.
     pub const WINDOW: &str = "spotward:win";
     /// Unix seconds.
     pub const DEADLINE: &str = "spotward:deadline";
@@ -231,6 +273,7 @@ impl Provenance {
             stack: text(tag::STACK)?.to_owned(),
             journal: text(tag::SWAP).and_then(|text| text.parse().ok()),
             ready_at: seconds(tag::READY),
+            cause: Cause::from_tag(text(tag::WINDOW)),
         })
     }
 }
@@ -285,8 +328,10 @@ pub struct Ec2Facts {
     pub reserved: bool,
     /// Carries the enabling tag itself: only then may it be marked as doomed.
     pub enabled: bool,
-    /// EC2 has announced its end (spot request marked for termination). Asked for the replica of a swap in flight.
+    /// EC2 has announced its end (spot request marked for termination).
     pub interrupted: bool,
+    /// When that will be: two minutes after the announcement. `None` without one, or if EC2 does not say when it was.
+    pub ends_at: Option<Timestamp>,
     /// EC2 termination protection; `None` until somebody looked closer.
     pub termination_protected: Option<bool>,
 }
@@ -304,6 +349,14 @@ impl Member {
     /// Brought by us, with its swap not over yet.
     pub fn is_replica(&self) -> bool {
         self.ours.as_ref().is_some_and(|ours| ours.role == Role::Replica)
+    }
+
+    /// In service on spot capacity, brought by us, with its end announced: it runs for two minutes at most.
+    pub fn is_dying(&self) -> bool {
+        self.lifecycle == LifecycleState::InService
+            && self.purchase == PurchaseOption::Spot
+            && self.ours.is_some()
+            && self.ec2.as_ref().is_some_and(|ec2| ec2.state == RunState::Running && ec2.interrupted)
     }
 
     /// Marked to leave by `detach`.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use planner::model::{
-    Ec2Facts, Group, InstanceId, LaunchSource, LifecycleState, Member, Provenance, PurchaseOption, Replica, Role,
-    RunState,
+    Cause, Ec2Facts, Group, InstanceId, LaunchSource, LifecycleState, Member, Provenance, PurchaseOption, Replica,
+    Role, RunState,
 };
 
 /// A moment in 2026, and minutes after it.
@@ -63,6 +63,7 @@ pub fn member(id: &str, pool: &str, purchase: PurchaseOption, launched_at: Times
             subnet: "subnet-1".into(),
             image: "ami-1".into(),
             interrupted: false,
+            ends_at: None,
             elastic_ip: false,
             attached_later: false,
             reserved: false,
@@ -83,6 +84,7 @@ pub fn ours(role: Role) -> Provenance {
         stack: "spotward".to_owned(),
         journal: None,
         ready_at: None,
+        cause: Cause::Swap,
     }
 }
 

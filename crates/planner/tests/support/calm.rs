@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use planner::action::{Action, Finished, Launch};
 use planner::model::{
-    Activity, Details, Ec2Facts, Group, ImageId, InstanceId, LifecycleState, Member, Provenance, PurchaseOption,
+    Activity, Cause, Details, Ec2Facts, Group, ImageId, InstanceId, LifecycleState, Member, Provenance, PurchaseOption,
     Replica, Role, RunState, tag,
 };
 use planner::plan::Need;
@@ -89,6 +89,7 @@ impl Calm {
                     stack,
                     journal: None,
                     ready_at: None,
+                    cause: Cause::Swap,
                 });
             }
             Action::Pardon { victim } => {
@@ -100,6 +101,7 @@ impl Calm {
             }
             Action::Detach { victim: id, .. } => self.leave(id, LifecycleState::Detaching, now),
             Action::Terminate { member: id, .. } => self.leave(id, LifecycleState::Terminating, now),
+            Action::Replace { member: id } => self.member(id).lifecycle = LifecycleState::Terminating,
             Action::Note { backoff: Some(text) } => {
                 self.group().tags.insert(tag::BACKOFF.to_owned(), text.clone());
             }

@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use planner::journal::{Journal, RaisedMax};
 use planner::market::{InstanceSpec, Market};
 use planner::model::{
-    Activity, Details, Ec2Facts, Group, GroupName, Image, ImageId, InstanceId, InstanceType, LaunchFacts, LaunchSource,
-    LifecycleState, Member, Observation, Platform, Price, Provenance, PurchaseOption, Replica, Role, RunState,
-    SubnetId, Tags, Zone, tag,
+    Activity, Cause, Details, Ec2Facts, Group, GroupName, Image, ImageId, InstanceId, InstanceType, LaunchFacts,
+    LaunchSource, LifecycleState, Member, Observation, Platform, Price, Provenance, PurchaseOption, Replica, Role,
+    RunState, SubnetId, Tags, Zone, tag,
 };
 use planner::policy::Config;
 
@@ -318,6 +318,7 @@ impl Reader {
         let (mut seen, mut enabled) = (true, true);
         let (mut role, mut victim, mut stack, mut deadline) = (None, None, "spotward".to_owned(), None);
         let (mut checks_ok, mut was_member, mut interrupted) = (None, false, false);
+        let (mut ends_at, mut cause) = (None, Cause::Swap);
         while let Some(word) = words.next() {
             match word {
                 "on-demand" => purchase = PurchaseOption::OnDemand,
@@ -348,6 +349,9 @@ impl Reader {
                 "checks-unknown" => checks_ok = Some(None),
                 "was-member" => was_member = true,
                 "interrupted" => interrupted = true,
+                "ends-in" => ends_at = Some(now + words.duration(word)),
+                "notice" => cause = Cause::Notice,
+                "rebalance" => cause = Cause::Rebalance,
                 "replaces" => {
                     victim = Some(InstanceId::new(words.value(word)));
                     role = role.or(Some(Role::Replica));
@@ -374,6 +378,7 @@ impl Reader {
             stack,
             journal: None,
             ready_at: None,
+            cause,
         });
         if !attached {
             let state = state.unwrap_or(RunState::Running);
@@ -400,7 +405,8 @@ impl Reader {
             elastic_ip,
             attached_later,
             enabled,
-            interrupted,
+            interrupted: interrupted || ends_at.is_some(),
+            ends_at,
             reserved,
             termination_protected,
         });

@@ -73,6 +73,7 @@ pub fn action(action: &Action) -> String {
         Action::Terminate { member, expect } => {
             format!("terminate {member} if {} are wanted and {} serve", expect.desired, expect.serving)
         }
+        Action::Replace { member } => format!("replace {member}"),
         Action::Compensate { from, to } => format!("compensate desired {from} -> {to}"),
         Action::Restore { max, resume_az_rebalance } => {
             let max = max.map(|max| format!("MaxSize {} -> {}", max.raised, max.original));
