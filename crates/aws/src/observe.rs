@@ -161,6 +161,22 @@ impl Aws {
         Ok(names)
     }
 
+    /// The group that an instance is a member of: one call.
+    pub async fn group_of_member(&self, instance: &InstanceId) -> Result<Option<GroupName>, CloudError> {
+        let call = self.clients.autoscaling.describe_auto_scaling_instances().instance_ids(instance.as_str());
+        let answer = call.send().await.map_err(refused(Service::AutoScaling, "DescribeAutoScalingInstances"))?;
+        let name = answer.auto_scaling_instances().iter().find_map(|found| found.auto_scaling_group_name());
+        Ok(name.map(GroupName::new))
+    }
+
+    /// One group without its members: one call.
+    pub async fn bare_group(&self, name: &GroupName) -> Result<Option<Group>, CloudError> {
+        let call = self.clients.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(name.as_str());
+        let answer = call.include_instances(false).max_records(1).send().await;
+        let answer = answer.map_err(refused(Service::AutoScaling, "DescribeAutoScalingGroups"))?;
+        Ok(answer.auto_scaling_groups().first().and_then(|group| convert::group(group, &|_| None, &[])))
+    }
+
     /// One group in full detail: two calls, and one for each fact that is not known yet or changes under a swap.
     pub(crate) async fn observe_group(
         &self,
@@ -208,17 +224,9 @@ impl Aws {
 
     /// The group that the instance is a member of, or was launched for by us.
     pub(crate) async fn observe_group_of(&self, instance: &InstanceId) -> Result<Vec<Observation>, CloudError> {
-        let answer = self
-            .clients
-            .autoscaling
-            .describe_auto_scaling_instances()
-            .instance_ids(instance.as_str())
-            .send()
-            .await
-            .map_err(refused(Service::AutoScaling, "DescribeAutoScalingInstances"))?;
-        let member_of = answer.auto_scaling_instances().iter().find_map(|found| found.auto_scaling_group_name());
+        let member_of = self.group_of_member(instance).await?;
         let name = match member_of {
-            Some(name) => Some(GroupName::new(name)),
+            Some(name) => Some(name),
             None => {
                 let seen = self.instances_by_id(std::slice::from_ref(instance)).await?;
                 seen.into_iter().find_map(|seen| seen.ours).map(|ours| ours.group)
@@ -233,15 +241,9 @@ impl Aws {
     /// The group that the instance is a member of, with what a replacement in haste needs: two minutes are left.
     pub(crate) async fn observe_in_haste(&self, instance: &InstanceId) -> Result<Vec<Observation>, CloudError> {
         let now = Timestamp::now();
-        let (answer, ends) = tokio::join!(
-            self.clients.autoscaling.describe_auto_scaling_instances().instance_ids(instance.as_str()).send(),
-            self.announced_ends(now),
-        );
-        let answer = answer.map_err(refused(Service::AutoScaling, "DescribeAutoScalingInstances"))?;
-        let member_of = answer.auto_scaling_instances().iter().find_map(|found| found.auto_scaling_group_name());
-        let Some(name) = member_of.map(GroupName::new) else { return Ok(Vec::new()) };
+        let (member_of, ends) = tokio::try_join!(self.group_of_member(instance), self.announced_ends(now))?;
+        let Some(name) = member_of else { return Ok(Vec::new()) };
         // Nobody else's word is taken for it: without EC2's, there is nothing to hurry for.
-        let ends = ends?;
         if !ends.contains_key(instance) {
             return Ok(Vec::new());
         }

@@ -11,12 +11,13 @@ use crate::error::{Service, refused};
 
 impl Aws {
     /// Queues a group. Messages of one group are worked on one after the other (an ARN can be longer than a message
-    /// group id may be, hence its hash); of several in one minute only the first counts.
+    /// group id may be, hence its hash); of several on one occasion in one minute only the first counts.
     pub async fn send_group(
         &self,
         queue_url: &str,
         group: &GroupName,
         arn: &str,
+        occasion: &str,
         now: Timestamp,
     ) -> Result<(), CloudError> {
         let body = serde_json::to_string(&GroupBody::new(group)).expect("a number and a text are JSON");
@@ -29,7 +30,7 @@ impl Aws {
             .queue_url(queue_url)
             .message_body(body)
             .message_group_id(hash(&[identity]))
-            .message_deduplication_id(hash(&[identity, &minute.to_string()]))
+            .message_deduplication_id(hash(&[identity, occasion, &minute.to_string()]))
             .send()
             .await
             .map_err(refused(Service::Queue, "SendMessage"))?;

@@ -1,6 +1,6 @@
 //! What wakes us, from the documents that AWS sends.
 
-use engine::trigger::{GroupBody, Trigger};
+use engine::trigger::{GroupBody, Trigger, Wake};
 use expect_test::{Expect, expect};
 use planner::model::GroupName;
 
@@ -16,6 +16,13 @@ fn check(document: &str, expected: Expect) {
             };
             let lines: Vec<String> =
                 messages.iter().map(|message| format!("{}: {}", message.message_id, line(&message.group))).collect();
+            lines.join("\n")
+        }
+        Ok(Trigger::Wake(wakes)) => {
+            let lines: Vec<String> = wakes
+                .iter()
+                .map(|wake| wake.as_ref().map_or_else(|why| format!("drop: {why}"), |wake| format!("{wake:?}")))
+                .collect();
             lines.join("\n")
         }
         Err(unknown) => unknown.to_string(),
@@ -120,13 +127,58 @@ fn a_group_that_is_not_a_text_is_dropped() {
 // An event may wake us, never instruct us: what we do not know is named and left.
 
 #[test]
-fn records_of_another_service_are_unknown() {
+fn a_topics_record_is_read_as_the_watchers() {
     check(
         r#"{"Records":[{"EventVersion":"1.0","EventSubscriptionArn":"arn","EventSource":"aws:sns",
             "Sns":{"Type":"Notification","MessageId":"m","TopicArn":"arn","Subject":null,"Message":"{\"v\":1,\"group\":\"web\"}",
                 "Timestamp":"2026-11-22T12:05:00Z","MessageAttributes":{}}}]}"#,
-        expect!["unknown event: records that are not from a queue"],
+        expect![[r#"drop: not a message of the watcher: missing field `id` at line 1 column 21 in "{\"v\":1,\"group\":\"web\"}""#]],
     );
+}
+
+#[test]
+fn an_event_of_a_customers_own_cannot_pose_as_ec2s() {
+    check(
+        r#"{"detail-type":"EC2 Spot Instance Interruption Warning","source":"com.example",
+            "detail":{"instance-id":"i-0123456789abcdef0"}}"#,
+        expect!["unknown event: source com.example, detail-type EC2 Spot Instance Interruption Warning"],
+    );
+}
+
+/// Every document of the collection wakes what its index says, and nothing else.
+#[test]
+fn the_collected_events_wake_what_they_should() {
+    let events = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/events");
+    let read = |name: &str| -> serde_json::Value {
+        let text = std::fs::read_to_string(events.join(format!("{name}.json"))).expect("a document");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let index = read("index");
+    let index = index.as_object().expect("an object");
+    assert!(index.len() > 40, "the collection is there");
+    for (name, row) in index {
+        let expected: Vec<&str> = row["wakes"].as_array().expect("a list").iter().filter_map(|w| w.as_str()).collect();
+        let woken: Vec<String> = match Trigger::parse(&read(name)) {
+            Ok(Trigger::Tick) => vec!["tick".to_owned()],
+            Ok(Trigger::Groups(messages)) => {
+                messages.into_iter().filter_map(|message| message.group.ok()).map(|name| format!("group {name}")).collect()
+            }
+            Ok(Trigger::Wake(wakes)) => wakes.into_iter().filter_map(Result::ok).map(|wake| text(&wake)).collect(),
+            Err(_) => Vec::new(),
+        };
+        assert_eq!(woken, expected, "{name}");
+    }
+}
+
+fn text(wake: &Wake) -> String {
+    match wake {
+        Wake::Group(name) => format!("group {name}"),
+        Wake::Instance(id) => format!("instance {id}"),
+        Wake::Interruption(id) => format!("interruption {id}"),
+        Wake::Rebalance(id) => format!("rebalance {id}"),
+        Wake::Ready(id) => format!("ready {id}"),
+        Wake::Drained(id) => format!("drained {id}"),
+    }
 }
 
 #[test]
@@ -135,13 +187,13 @@ fn a_mixture_of_records_is_unknown() {
         r#"{"Records":[
             {"messageId":"m-1","body":"{\"v\":1,\"group\":\"web\"}","eventSource":"aws:sqs"},
             {"messageId":"m-2","body":"{\"v\":1,\"group\":\"api\"}","eventSource":"aws:kinesis"}]}"#,
-        expect!["unknown event: records that are not from a queue"],
+        expect!["unknown event: records that are not from one queue or topic"],
     );
 }
 
 #[test]
 fn no_records_at_all_are_unknown() {
-    check(r#"{"Records":[]}"#, expect!["unknown event: records that are not from a queue"]);
+    check(r#"{"Records":[]}"#, expect!["unknown event: records that are not from one queue or topic"]);
 }
 
 #[test]

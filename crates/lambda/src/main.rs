@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use aws::Aws;
-use engine::trigger::{GroupMessage, Trigger};
+use engine::trigger::{GroupMessage, Trigger, Wake};
 use engine::{CloudError, Outcome, Pass, settings};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use planner::model::GroupName;
+use planner::model::{GroupName, InstanceId};
 use planner::policy::Config;
 use serde_json::{Value, json};
 use tracing::level_filters::LevelFilter;
@@ -94,6 +94,7 @@ impl Function {
         match Trigger::parse(&event.payload) {
             Ok(Trigger::Tick) => self.tick().await,
             Ok(Trigger::Groups(messages)) => Ok(self.work(messages, last_start).await),
+            Ok(Trigger::Wake(wakes)) => self.wake(wakes).await,
             Err(unknown) => {
                 // With success: a retry would not make it known.
                 error!(error = %unknown, "nothing done");
@@ -104,13 +105,13 @@ impl Function {
 
     /// Looks at all enabled groups and queues those that have something to do.
     async fn tick(&self) -> Result<Value, Error> {
-        let queue_url = self.queue_url.as_deref().ok_or("SPOTWARD_QUEUE_URL is not set: nowhere to send groups to")?;
+        let queue_url = self.queue_url()?;
         let looks = engine::survey(&self.aws, &self.config).await?;
         let busy = looks.iter().filter(|look| !look.plan.is_quiet());
         let (mut queued, mut failure) = (0_u32, None);
         for look in busy {
             let group = &look.observation.group;
-            match self.aws.send_group(queue_url, &group.name, &group.arn, look.observation.now).await {
+            match self.aws.send_group(queue_url, &group.name, &group.arn, "tick", look.observation.now).await {
                 Ok(()) => queued += 1,
                 // One group's failure is not the others'.
                 Err(error) => {
@@ -124,6 +125,77 @@ impl Function {
             None => Ok(json!({ "groups": looks.len(), "queued": queued })),
             Some(error) => Err(error.into()),
         }
+    }
+
+    /// Answers events: a replacement is launched at once where two minutes are all there is; everything else waits for
+    /// its turn in the queue. `Err` asks for the event again.
+    async fn wake(&self, wakes: Vec<Result<Wake, String>>) -> Result<Value, Error> {
+        let (mut queued, mut failure) = (0_u32, None);
+        for wake in wakes {
+            let wake = match wake {
+                Ok(wake) => wake,
+                Err(why) => {
+                    error!(error = why, "dropped");
+                    continue;
+                }
+            };
+            match self.answer_one(&wake).await {
+                Ok(woken) => queued += u32::from(woken),
+                Err(error) => {
+                    error!(event = ?wake, %error, "not answered");
+                    failure = Some(error);
+                }
+            }
+        }
+        match failure {
+            None => Ok(json!({ "queued": queued })),
+            Some(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a group was queued.
+    async fn answer_one(&self, wake: &Wake) -> Result<bool, Error> {
+        let (pass, instance) = match wake {
+            Wake::Group(name) => return self.queue_if_ours(name, "event").await,
+            Wake::Instance(id) | Wake::Drained(id) => return self.queue_group_of(id, "event").await,
+            Wake::Interruption(id) => (engine::rescue(&self.aws, &self.config, id).await?, id),
+            Wake::Rebalance(id) => (engine::rebalance(&self.aws, &self.config, id).await?, id),
+            Wake::Ready(id) => return self.queue_group_of(id, "ready").await,
+        };
+        match pass {
+            Some(pass) => {
+                self.say(&pass);
+                self.queue_if_ours(&pass.group, instance.as_str()).await
+            }
+            // No member, or EC2 does not say so (yet): whoever holds the group's lock looks again.
+            None => {
+                info!(instance = instance.as_str(), "no member whose end is announced");
+                self.queue_group_of(instance, instance.as_str()).await
+            }
+        }
+    }
+
+    async fn queue_group_of(&self, instance: &InstanceId, occasion: &str) -> Result<bool, Error> {
+        match self.aws.group_of_member(instance).await? {
+            Some(name) => self.queue_if_ours(&name, occasion).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Queues a group whose owner asked for us, or that still carries our journal. One call tells, before anything is
+    /// put into the queue: events come for all groups of the account.
+    async fn queue_if_ours(&self, name: &GroupName, occasion: &str) -> Result<bool, Error> {
+        let Some(group) = self.aws.bare_group(name).await? else { return Ok(false) };
+        if planner::policy::enabled(&group, &self.config).is_none() && group.journal().is_none() {
+            return Ok(false);
+        }
+        self.aws.send_group(self.queue_url()?, &group.name, &group.arn, occasion, Timestamp::now()).await?;
+        info!(group = name.as_str(), occasion, "queued");
+        Ok(true)
+    }
+
+    fn queue_url(&self) -> Result<&str, &'static str> {
+        self.queue_url.as_deref().ok_or("SPOTWARD_QUEUE_URL is not set: nowhere to send groups to")
     }
 
     /// Works on the groups one after the other. The answer names the messages that have to come again: in a FIFO queue
