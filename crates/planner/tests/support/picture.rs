@@ -205,6 +205,7 @@ impl Reader {
                 "operator" => group.operator = Some(words.value(word).to_owned()),
                 "sized-in" => group.desired_capacity_type = Some(words.value(word).to_owned()),
                 "warm-pool" => group.warm_pool = true,
+                "capacity-rebalance" => group.capacity_rebalance = true,
                 "new-members-protected" => group.new_members_protected = true,
                 "configuration" => group.source = LaunchSource::Configuration { name: "lc-1".to_owned() },
                 "mixed" => group.source = LaunchSource::MixedInstances,
