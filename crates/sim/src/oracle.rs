@@ -147,6 +147,12 @@ pub struct Facts {
     journal: Option<String>,
 }
 
+/// Half a minute before its announced end an instance counts as gone: then it may leave by our hand, to be drained.
+fn is_on_last_legs(region: &Region, id: &InstanceId) -> bool {
+    let ends_at = region.ec2(id).and_then(|ec2| ec2.ends_at);
+    ends_at.is_some_and(|ends_at| ends_at <= region.now + 30 * SECOND)
+}
+
 impl Facts {
     /// As they are, not as some read shows them.
     pub fn of(region: &Region, name: &GroupName) -> Self {
@@ -158,7 +164,11 @@ impl Facts {
             .filter(|seat| region.ec2(&seat.id).is_some_and(|ec2| ec2.purchase == PurchaseOption::OnDemand))
             .count();
         Self {
-            serving: group.seats.iter().filter(|seat| region.serves(group, seat)).count() as u32,
+            serving: group
+                .seats
+                .iter()
+                .filter(|seat| region.serves(group, seat) && !is_on_last_legs(region, &seat.id))
+                .count() as u32,
             on_demand: on_demand as u32,
             desired: group.desired,
             max: group.max,
@@ -584,10 +594,11 @@ impl Oracle {
     fn budget(&mut self, region: &Region, done: &Done<'_>, request: &FleetRequest<'_>) {
         let Some(group) = region.group(done.group) else { return };
         let model = match request.purchase {
-            // The victim's type; on the way back the group's own.
-            PurchaseOption::Spot => {
-                done.subject_before.map_or_else(|| group.instance_type.clone(), |ec2| ec2.instance_type.clone())
-            }
+            // An on-demand victim's type; the group's own where a spot member leaves, whose size the market chose.
+            PurchaseOption::Spot => done
+                .subject_before
+                .filter(|ec2| ec2.purchase == PurchaseOption::OnDemand)
+                .map_or_else(|| group.instance_type.clone(), |ec2| ec2.instance_type.clone()),
             PurchaseOption::OnDemand => group.instance_type.clone(),
         };
         let Some(full) = market::on_demand(&model) else { return };
