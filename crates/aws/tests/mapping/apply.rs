@@ -847,6 +847,7 @@ fn queues_a_group_once_a_minute() {
             "https://sqs.us-east-1.amazonaws.com/123456789012/groups.fifo",
             &GroupName::new("web"),
             "arn:web",
+            "tick",
             Timestamp::from_second(1_790_000_000).unwrap(),
         )
         .await
@@ -854,6 +855,6 @@ fn queues_a_group_once_a_minute() {
     });
     expect![[r#"
         sqs SendMessage
-            body = {"QueueUrl":"https://sqs.us-east-1.amazonaws.com/123456789012/groups.fifo","MessageBody":"{\"v\":1,\"group\":\"web\"}","MessageDeduplicationId":"b156e30b8be5d657d33264fd4676ec636833e2dbac82f22bf17ca4bb0796da18","MessageGroupId":"eac43cb41006ab1dfd5a7400b55e650093f1a7869ea73fe99b57cae2f4490fd2"}
+            body = {"QueueUrl":"https://sqs.us-east-1.amazonaws.com/123456789012/groups.fifo","MessageBody":"{\"v\":1,\"group\":\"web\"}","MessageDeduplicationId":"018d70a828fef0d01a22b87eaec9c054294b86c5167513b1b45acff736870582","MessageGroupId":"eac43cb41006ab1dfd5a7400b55e650093f1a7869ea73fe99b57cae2f4490fd2"}
     "#]].assert_eq(&picture(&region.calls()));
 }

@@ -272,6 +272,7 @@ fn a_full_look_reads_the_slow_facts_once() {
                             reserved: false,
                             enabled: false,
                             interrupted: false,
+                            ends_at: None,
                             termination_protected: None,
                         },
                     ),
@@ -301,6 +302,7 @@ fn a_full_look_reads_the_slow_facts_once() {
                             reserved: false,
                             enabled: false,
                             interrupted: false,
+                            ends_at: None,
                             termination_protected: None,
                         },
                     ),
@@ -449,18 +451,85 @@ fn a_replica_outside_is_asked_about_until_its_checks_have_passed() {
     .assert_eq(&text);
 }
 
+/// i-9, the replica, was marked at noon.
+const MARKED: &str = "<spotInstanceRequestSet><item><instanceId>i-9</instanceId>\
+    <spotInstanceRequestId>sir-9</spotInstanceRequestId><status><code>marked-for-termination</code>\
+    <updateTime>2026-11-22T12:00:00.000Z</updateTime></status></item></spotInstanceRequestSet>";
+
 #[test]
 fn a_spot_request_that_is_marked_announces_the_end() {
     let outside = instance("i-9", SPOT, OURS);
     let region = Region::new(move |call| match call.action.as_str() {
         "DescribeAutoScalingGroups" => ok(TWO.xml()),
         "DescribeInstances" => ok(instances(std::slice::from_ref(&outside))),
-        "DescribeSpotInstanceRequests" => ok("<spotInstanceRequestSet><item>\
-            <spotInstanceRequestId>sir-9</spotInstanceRequestId><status><code>marked-for-termination</code></status>\
-            </item></spotInstanceRequestSet>"),
+        "DescribeSpotInstanceRequests" => ok(MARKED),
         _ => slow(call),
     });
     assert!(look(&region.aws(Config::default())).replicas[0].interrupted);
+}
+
+#[test]
+fn a_member_that_ec2_takes_back_is_told_when() {
+    let web = Web { members: &[("i-1", "InService"), ("i-9", "InService")], ..TWO };
+    let region = Region::new(move |call| match call.action.as_str() {
+        "DescribeAutoScalingGroups" => ok(web.xml()),
+        "DescribeInstances" => ok(instances(&[instance("i-1", "", &[]), instance("i-9", SPOT, OURS)])),
+        "DescribeSpotInstanceRequests" => ok(MARKED),
+        _ => slow(call),
+    });
+    let aws = region.aws(Config::default());
+    let ends = |group: &Group| -> Vec<String> {
+        let facts = group.members.iter().map(|member| (member.id.to_string(), member.ec2.clone().expect("seen")));
+        facts.map(|(id, ec2)| format!("{id} {} {:?}", ec2.interrupted, ec2.ends_at.map(|at| at.to_string()))).collect()
+    };
+    let expected = ["i-1 false None", "i-9 true Some(\"2026-11-22T12:02:00Z\")"];
+    assert_eq!(ends(&look(&aws)), expected, "one group");
+    aws.forget();
+    assert_eq!(ends(&one(run(aws.observe(&Scope::Enabled)))), expected, "all groups");
+}
+
+#[test]
+fn a_look_in_haste_makes_six_calls_when_the_image_is_known() {
+    let web = Web { members: &[("i-1", "InService"), ("i-9", "InService")], ..TWO };
+    let region = Region::new(move |call| match call.action.as_str() {
+        "DescribeAutoScalingInstances" => ok(
+            "<AutoScalingInstances><member><InstanceId>i-9</InstanceId><AutoScalingGroupName>web</AutoScalingGroupName></member></AutoScalingInstances>",
+        ),
+        "DescribeAutoScalingGroups" => ok(web.xml()),
+        "DescribeInstances" => ok(instances(&[instance("i-1", "", &[]), instance("i-9", SPOT, OURS)])),
+        "DescribeSpotInstanceRequests" => ok(MARKED),
+        _ => slow(call),
+    });
+    let aws = region.aws(Config::default());
+    look(&aws);
+    region.actions();
+    aws.forget();
+    let group = one(run(aws.observe(&Scope::Notice(InstanceId::new("i-9")))));
+    let launch = group.details.and_then(|details| details.launch).expect("what a launch needs");
+    assert_eq!(launch.expect("readable").version, Some(3));
+    let mut actions: Vec<String> = region.actions().lines().map(str::to_owned).collect();
+    actions.sort();
+    expect![[r#"
+        DescribeAutoScalingGroups
+        DescribeAutoScalingInstances
+        DescribeInstances
+        DescribeLaunchTemplateVersions
+        DescribeSpotInstanceRequests"#]].assert_eq(&actions.join("\n"));
+}
+
+#[test]
+fn a_notice_that_ec2_does_not_confirm_is_not_looked_into() {
+    let region = Region::new(|call| match call.action.as_str() {
+        "DescribeAutoScalingInstances" => ok(
+            "<AutoScalingInstances><member><InstanceId>i-9</InstanceId><AutoScalingGroupName>web</AutoScalingGroupName></member></AutoScalingInstances>",
+        ),
+        _ => ok(""),
+    });
+    let aws = region.aws(Config::default());
+    assert!(run(aws.observe(&Scope::Notice(InstanceId::new("i-9")))).unwrap().is_empty());
+    let mut actions: Vec<String> = region.actions().lines().map(str::to_owned).collect();
+    actions.sort();
+    assert_eq!(actions, ["DescribeAutoScalingInstances", "DescribeSpotInstanceRequests"]);
 }
 
 #[test]
