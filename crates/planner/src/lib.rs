@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod backoff;
+pub mod bids;
 pub mod budget;
 pub mod choose;
 pub mod compat;

@@ -67,6 +67,21 @@ impl PriceHistory {
         self.steps[0].0
     }
 
+    /// The first moment with a price.
+    pub fn since(&self) -> Timestamp {
+        moment(self.start())
+    }
+
+    /// The last price holds until then.
+    pub fn until(&self) -> Timestamp {
+        moment(self.end)
+    }
+
+    /// When each price began to hold.
+    pub fn steps(&self) -> impl Iterator<Item = (Timestamp, Price)> {
+        self.steps.iter().map(|(at, price)| (moment(*at), *price))
+    }
+
     /// Seconds that it covers; at least one.
     pub fn seconds(&self) -> u64 {
         self.end.abs_diff(self.start())
@@ -163,6 +178,10 @@ impl PriceHistory {
             .sum();
         Some(Cost(sum))
     }
+}
+
+fn moment(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("it was a timestamp before")
 }
 
 /// Money spent, exact to the second: micro-dollars per hour times seconds. Costs of the parts of a run add up to the
