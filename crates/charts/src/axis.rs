@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 
 /// Round values within a scale, about `count` of them, and how many decimals tell them apart.
 pub(crate) fn values(low: f64, high: f64, count: usize) -> (Vec<f64>, usize) {
-    let rough = (high - low).max(f64::MIN_POSITIVE) / count.max(1) as f64;
+    // A scale without width would want steps of nothing.
+    let rough = (high - low).max(high.abs() * 1e-6).max(1e-9) / count.max(1) as f64;
     let power = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|step| step * power).find(|step| *step >= rough * 0.999);
     let step = step.unwrap_or(power * 10.0);

@@ -81,7 +81,7 @@ fn draw(chart: &Chart, whole: &Chart, columns: usize, lines: usize, colours: boo
 
     let paint = |codes: &str, text: &str| if colours { format!("{codes}{text}{OFF}") } else { text.to_owned() };
     let mut text = String::new();
-    for line in 0..lines {
+    for (line, ends) in margin.iter().enumerate() {
         let tick = ticks.iter().find(|tick| row_of(**tick, lines * 4) / 4 == line);
         let shown = tick.map_or(String::new(), |tick| label(*tick));
         let edge = if tick.is_some() { "┤" } else { "│" };
@@ -93,9 +93,9 @@ fn draw(chart: &Chart, whole: &Chart, columns: usize, lines: usize, colours: boo
                 None => body.push(' '),
             }
         }
-        if !margin[line].is_empty() {
+        if !ends.is_empty() {
             body.push(' ');
-            for at in &margin[line] {
+            for at in ends {
                 body.push_str(&paint(COLOURS[at % COLOURS.len()], &chart.series[*at].short));
             }
         }
@@ -179,49 +179,59 @@ impl Canvas {
 mod tests {
     use super::*;
     use crate::samples::{series, two_zones};
-    use expect_test::expect;
+    use expect_test::{Expect, expect};
 
     fn plain(columns: usize) -> Paper {
         Paper { columns, lines: 8, colours: false }
     }
 
+    /// Each line behind a bar: a picture begins with spaces, which golden texts lose.
+    fn check(text: &str, expected: Expect) {
+        let lines: Vec<String> = text.lines().map(|line| format!("|{line}\n")).collect();
+        expected.assert_eq(&lines.concat());
+    }
+
     #[test]
     fn one_line_is_one_chart() {
         let chart = Chart { series: vec![series("a", &[(0, 1.0), (48, 3.0), (72, 2.0)], 96)], ..two_zones() };
-        expect![[r#"
-              $3.00 ┤                         ⢠⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⡄
-                    │                         ⢸            ⡇
-              $2.50 ┤                         ⢸            ⡇
-                    │                         ⢸            ⡇
-              $2.00 ┤                         ⢸            ⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉
-              $1.50 ┤                         ⢸
-                    │                         ⢸
-              $1.00 ┤⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠚
-                    └────────────┬─────────────────────────┬────────────
-                               9 Jan                    11 Jan
-        "#]]
-        .assert_eq(&terminal(&chart, &plain(60)));
+        check(
+            &terminal(&chart, &plain(60)),
+            expect![[r#"
+            |  $3.00 ┤                         ⢠⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⡄
+            |        │                         ⢸            ⡇
+            |  $2.50 ┤                         ⢸            ⡇
+            |        │                         ⢸            ⡇
+            |  $2.00 ┤                         ⢸            ⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉
+            |  $1.50 ┤                         ⢸
+            |        │                         ⢸
+            |  $1.00 ┤⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠚
+            |        └────────────┬─────────────────────────┬────────────
+            |                   9 Jan                    11 Jan
+        "#]],
+        );
     }
 
     #[test]
     fn without_colours_each_series_has_its_own_chart_on_one_scale() {
-        expect![[r#"
-              us-east-1a
-              $0.04 ┤
-                    │                         ⢸⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉
-                    │            ⢰⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠚
-              $0.03 ┤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠼
-                    └───────────────┬──────────────────────────────────┬
-                                 11 Jan                             18 Jan
-              us-east-1b
-              $0.04 ┤     ⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⢲
-                    │                                          ⠸⠤⠤⠤⠤⠤⠤⠤⠤
-                    │
-              $0.03 ┤
-                    └───────────────┬──────────────────────────────────┬
-                                 11 Jan                             18 Jan
-        "#]]
-        .assert_eq(&terminal(&two_zones(), &plain(60)));
+        check(
+            &terminal(&two_zones(), &plain(60)),
+            expect![[r#"
+            |  us-east-1a
+            |  $0.04 ┤
+            |        │                         ⢸⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉
+            |        │            ⢰⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠚
+            |  $0.03 ┤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠼
+            |        └───────────────┬──────────────────────────────────┬
+            |                     11 Jan                             18 Jan
+            |  us-east-1b
+            |  $0.04 ┤     ⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⢲
+            |        │                                          ⠸⠤⠤⠤⠤⠤⠤⠤⠤
+            |        │
+            |  $0.03 ┤
+            |        └───────────────┬──────────────────────────────────┬
+            |                     11 Jan                             18 Jan
+        "#]],
+        );
     }
 
     #[test]
@@ -229,19 +239,21 @@ mod tests {
         let text = terminal(&two_zones(), &Paper { colours: true, ..plain(60) });
         assert_eq!(text.lines().count(), 10);
         let bare: String = text.split('\x1b').map(|part| part.split_once('m').map_or(part, |(_, rest)| rest)).collect();
-        expect![[r#"
-              $0.0400 ┤    ⠠⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⡄
-                      │                       ⢀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣇⣀⣀⣀⣀⣀⣀⣀ a
-              $0.0375 ┤                       ⢸               ⡇
-              $0.0350 ┤                       ⢸               ⠓⠒⠒⠒⠒⠒⠒⠒ b
-                      │           ⢠⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠼
-              $0.0325 ┤           ⢸
-                      │           ⢸
-              $0.0300 ┤⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠚
-                      └──────────────┬───────────────────────────────┬
-                                  11 Jan                          18 Jan
-        "#]]
-        .assert_eq(&bare);
+        check(
+            &bare,
+            expect![[r#"
+            |  $0.0400 ┤    ⠠⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⡄
+            |          │                       ⢀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣇⣀⣀⣀⣀⣀⣀⣀ a
+            |  $0.0375 ┤                       ⢸               ⡇
+            |  $0.0350 ┤                       ⢸               ⠓⠒⠒⠒⠒⠒⠒⠒ b
+            |          │           ⢠⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠼
+            |  $0.0325 ┤           ⢸
+            |          │           ⢸
+            |  $0.0300 ┤⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠚
+            |          └──────────────┬───────────────────────────────┬
+            |                      11 Jan                          18 Jan
+        "#]],
+        );
         assert!(text.contains("\x1b[36ma\x1b[0m") && text.contains("\x1b[33mb\x1b[0m"));
     }
 
