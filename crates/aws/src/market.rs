@@ -18,6 +18,8 @@ use crate::{Aws, convert};
 const CATALOG_AGE: SignedDuration = SignedDuration::from_hours(12);
 /// Spot prices move a few times a day; a launch is judged by what it costs now.
 const SPOT_AGE: SignedDuration = SignedDuration::from_mins(5);
+/// Longer than the time from one tick to the next.
+const KEPT_AHEAD: SignedDuration = SignedDuration::from_mins(2);
 /// The most that EC2 puts on one page, by call.
 const TYPES_PER_PAGE: i32 = 100;
 const ROWS_PER_PAGE: i32 = 1000;
@@ -52,6 +54,24 @@ impl Shelf {
 }
 
 impl Aws {
+    /// Has prices at hand for whoever will be in haste: of the platforms that were asked for before, or of the most
+    /// usual one. Those that are good for two minutes more are kept.
+    pub async fn keep_market(&self) -> Result<(), CloudError> {
+        let now = Timestamp::now();
+        let mut platforms: Vec<Platform> = self.shelf().0.keys().copied().collect();
+        if platforms.is_empty() {
+            platforms.push(Platform::Linux);
+        }
+        for platform in platforms {
+            let old = |kept: &Kept| now.duration_since(kept.spot_at) >= SPOT_AGE - KEPT_AHEAD;
+            if let Some(kept) = self.shelf().0.get_mut(&platform).filter(|kept| old(kept)) {
+                kept.spot_at = Timestamp::UNIX_EPOCH;
+            }
+            self.market_of(platform).await?;
+        }
+        Ok(())
+    }
+
     pub(crate) async fn market_of(&self, platform: Platform) -> Result<Arc<Market>, CloudError> {
         let now = Timestamp::now();
         let (own, any) = {

@@ -247,16 +247,15 @@ impl Aws {
         if !ends.contains_key(instance) {
             return Ok(Vec::new());
         }
+        // Ours in any role, members included: whoever is neither dying nor ours does not matter now.
         let filters = vec![filter(format!("tag:{}", tag::GROUP), [name.to_string()])];
         let names = [name.clone()];
-        let (groups, ours) = tokio::try_join!(self.groups_named(&names), self.our_instances(filters))?;
+        let (groups, ours) = tokio::try_join!(self.groups_named(&names), self.instances_with(filters))?;
         let Some(sdk_group) = groups.first() else { return Ok(Vec::new()) };
-        let bare = convert::group(sdk_group, &|_| None, &[]);
-        let Some(bare) = bare else { return Ok(Vec::new()) };
-        let (known, launch) =
-            tokio::try_join!(self.remember(sdk_group, &ours), self.launch_facts(&bare, Images::Kept))?;
-        let group = convert::group(sdk_group, &|id| known.get(id), &of_group(&ours, name.as_str()));
+        let known: HashMap<&InstanceId, &Seen> = ours.iter().map(|seen| (&seen.id, seen)).collect();
+        let group = convert::group(sdk_group, &|id| known.get(id).copied(), &of_group(&ours, name.as_str()));
         let Some(mut group) = group else { return Ok(Vec::new()) };
+        let launch = self.launch_facts(&group, Images::Kept).await?;
         group.details = Some(Details { launch, ..Details::default() });
         mark_ends(&mut group, &ends);
         Ok(vec![Observation { now, group }])
@@ -341,6 +340,10 @@ impl Aws {
     async fn our_instances(&self, mut filters: Vec<ec2::Filter>) -> Result<Vec<Seen>, CloudError> {
         let roles = [Role::Replica, Role::Doomed].map(|role| role.as_str().to_owned());
         filters.push(filter(format!("tag:{}", tag::ROLE), roles));
+        self.instances_with(filters).await
+    }
+
+    async fn instances_with(&self, filters: Vec<ec2::Filter>) -> Result<Vec<Seen>, CloudError> {
         let pages = self.clients.ec2.describe_instances().set_filters(Some(filters));
         let mut pages = pages.max_results(INSTANCES_PER_PAGE).into_paginator().send();
         let mut found = Vec::new();

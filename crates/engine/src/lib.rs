@@ -141,16 +141,7 @@ pub async fn reconcile(cloud: &impl Cloud, config: &Config, name: &GroupName) ->
     let outcome = match &look.plan.action {
         None if look.plan.is_quiet() => Outcome::Quiet,
         None => Outcome::Waiting,
-        Some(action) => {
-            let (outcome, memory) = attempt(cloud, config, name, &look.observation, action).await?;
-            match memory {
-                Some(memory) => {
-                    let again_of = |seen: &Observation, market: Option<&Market>| plan(seen, market, config);
-                    again(cloud, config, name, &look, outcome, memory, again_of).await?
-                }
-                None => outcome,
-            }
-        }
+        Some(action) => act(cloud, config, &look, action).await?,
     };
     Ok(Pass { group: name.clone(), look: Some(look), outcome })
 }
@@ -194,94 +185,70 @@ async fn on_occasion(
     let outcome = match &look.plan.action {
         None if look.plan.is_quiet() => Outcome::Quiet,
         None => Outcome::Waiting,
-        Some(action) => {
-            let (outcome, memory) = attempt(cloud, config, &name, &look.observation, action).await?;
-            match memory {
-                Some(memory) => again(cloud, config, &name, &look, outcome, memory, plan).await?,
-                None => outcome,
-            }
-        }
+        Some(action) => act(cloud, config, &look, action).await?,
     };
     Ok(Some(Pass { group: name, look: Some(look), outcome }))
 }
 
-/// The spot pools of a rescue had no capacity: the same look again, with that remembered, asks for on-demand. The two
-/// minutes are too short for another pass.
-async fn again(
-    cloud: &impl Cloud,
-    config: &Config,
-    name: &GroupName,
-    look: &Look,
-    outcome: Outcome,
-    memory: String,
-    plan: impl Fn(&Observation, Option<&Market>) -> Plan,
-) -> Result<Outcome, CloudError> {
-    let Some(Action::Launch(failed)) = &look.plan.action else { return Ok(outcome) };
-    let mut observation = look.observation.clone();
-    observation.group.tags.insert(tag::BACKOFF.to_owned(), memory);
+/// One action; and if it was a rescue that found no spot capacity, on-demand in the same breath: the two minutes are too
+/// short for another pass.
+async fn act(cloud: &impl Cloud, config: &Config, look: &Look, action: &Action) -> Result<Outcome, CloudError> {
+    let seen = &look.observation;
+    let outcome = attempt(cloud, config, seen, action).await?;
+    let (Action::Launch(failed), Outcome::Failed(error)) = (action, &outcome) else { return Ok(outcome) };
+    let no_spot = matches!(error, CloudError::InsufficientCapacity(_) | CloudError::Limit(_));
+    if !no_spot || failed.purchase == PurchaseOption::OnDemand || !is_rescue(failed) {
+        return Ok(outcome);
+    }
     let market = cloud.market(failed.platform).await?;
-    match plan(&observation, Some(&market)).action {
-        Some(action) if matches!(&action, Action::Launch(launch) if launch.purchase == PurchaseOption::OnDemand) => {
-            Ok(attempt(cloud, config, name, &observation, &action).await?.0)
-        }
-        Some(_) | None => Ok(outcome),
+    match planner::rescue::plan_notice_on_demand(seen, Some(&market), config, &failed.victim).action {
+        Some(action) => attempt(cloud, config, seen, &action).await,
+        None => Ok(outcome),
     }
-}
-
-/// Checks the action a second time, on a fresh look if it cannot be taken back, and performs it. With what has to be
-/// remembered about pools if it was a rescue that found no spot capacity.
-async fn attempt(
-    cloud: &impl Cloud,
-    config: &Config,
-    name: &GroupName,
-    seen: &Observation,
-    action: &Action,
-) -> Result<(Outcome, Option<String>), CloudError> {
-    let verdict = if action.needs_fresh_look() {
-        match observe(cloud, name, None).await? {
-            Some(fresh) => guard::check(&fresh, action, config),
-            None => return Ok((Outcome::Gone, None)),
-        }
-    } else {
-        guard::check(seen, action, config)
-    };
-    if let Err(refusal) = verdict {
-        return Ok((Outcome::Refused(refusal), None));
-    }
-    let Err(error) = cloud.apply(name, action).await else { return Ok((Outcome::Acted, None)) };
-    let memory = match (action, &error) {
-        (Action::Launch(launch), CloudError::InsufficientCapacity(_)) => {
-            remember_failure(cloud, config, name, seen, launch).await.filter(|_| is_rescue(launch))
-        }
-        // The spot quota is used up: no pool will do.
-        (Action::Launch(launch), CloudError::Limit(_)) if is_rescue(launch) => {
-            remember_failure(cloud, config, name, seen, launch).await
-        }
-        _ => None,
-    };
-    Ok((Outcome::Failed(error), memory))
 }
 
 fn is_rescue(launch: &Launch) -> bool {
     Cause::from_tag(launch.tags.get(tag::WINDOW).map(String::as_str)) == Cause::Notice
 }
 
-/// The pools of a launch for which there was no capacity cool down. The memory, if there is anything to remember.
-async fn remember_failure(
+/// Checks the action a second time, on a fresh look if it cannot be taken back, and performs it.
+async fn attempt(
     cloud: &impl Cloud,
     config: &Config,
-    name: &GroupName,
     seen: &Observation,
-    launch: &Launch,
-) -> Option<String> {
+    action: &Action,
+) -> Result<Outcome, CloudError> {
+    let name = &seen.group.name;
+    let verdict = if action.needs_fresh_look() {
+        match observe(cloud, name, None).await? {
+            Some(fresh) => guard::check(&fresh, action, config),
+            None => return Ok(Outcome::Gone),
+        }
+    } else {
+        guard::check(seen, action, config)
+    };
+    if let Err(refusal) = verdict {
+        return Ok(Outcome::Refused(refusal));
+    }
+    Ok(match cloud.apply(name, action).await {
+        Ok(()) => Outcome::Acted,
+        Err(error) => {
+            if let (Action::Launch(launch), CloudError::InsufficientCapacity(_)) = (action, &error) {
+                remember_failure(cloud, config, name, seen, launch).await;
+            }
+            Outcome::Failed(error)
+        }
+    })
+}
+
+/// The pools of a launch for which there was no capacity cool down.
+async fn remember_failure(cloud: &impl Cloud, config: &Config, name: &GroupName, seen: &Observation, launch: &Launch) {
     if launch.purchase == PurchaseOption::OnDemand {
-        return None;
+        return;
     }
     let (group, now) = (&seen.group, seen.now);
     let memory = Backoff::of(group).after_look(group, now).after_failed_launch(&launch.pools, &group.arn, now);
-    let text = memory.to_tag(now);
-    write_down(cloud, config, name, seen, &Action::Note { backoff: text.clone() }).await;
-    text
+    write_down(cloud, config, name, seen, &Action::Note { backoff: memory.to_tag(now) }).await;
 }
 
 /// Writes the memory of pools. It is a convenience: if the guard or AWS refuses, the pass goes on without, and the next

@@ -146,7 +146,11 @@ fn instance_of(event: &Value) -> Result<InstanceId, UnknownEvent> {
     let id = event.pointer("/detail/instance-id").and_then(Value::as_str).unwrap_or_default();
     let digits = id.strip_prefix("i-").unwrap_or_default();
     let is_id = (8..=17).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_id { Ok(InstanceId::new(id)) } else { Err(UnknownEvent(format!("{}, without an instance id", describe(event)))) }
+    if is_id {
+        Ok(InstanceId::new(id))
+    } else {
+        Err(UnknownEvent(format!("{}, without an instance id", describe(event))))
+    }
 }
 
 /// Auto Scaling's names have at most 255 characters, without control characters.

@@ -11,7 +11,7 @@ use engine::trigger::{GroupMessage, Trigger, Wake};
 use engine::{CloudError, Outcome, Pass, settings};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use planner::model::{GroupName, InstanceId};
+use planner::model::{GroupName, InstanceId, PurchaseOption};
 use planner::policy::Config;
 use serde_json::{Value, json};
 use tracing::level_filters::LevelFilter;
@@ -121,6 +121,13 @@ impl Function {
             }
         }
         info!(groups = looks.len(), queued, "tick");
+        // A notice leaves no time to read prices, and comes only where there is spot.
+        let has_spot = |look: &engine::Look| look.observation.group.in_service(PurchaseOption::Spot) > 0;
+        if looks.iter().any(has_spot)
+            && let Err(error) = self.aws.keep_market().await
+        {
+            warn!(%error, "prices not read ahead");
+        }
         match failure {
             None => Ok(json!({ "groups": looks.len(), "queued": queued })),
             Some(error) => Err(error.into()),

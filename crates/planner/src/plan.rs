@@ -133,7 +133,7 @@ fn rescue(
         | Swap::Stray { .. }
         | Swap::Reprieved { .. } => {}
     }
-    let launch = rescue::notice(group, (enabled, policy), market, config, None, now);
+    let launch = rescue::notice(group, (enabled, policy), market, config, None, rescue::Spot::Try, now);
     launch.or_else(|| {
         let late = rescue::late(group, now)?;
         let blockers = preflight::blockers(group, policy, config, Moment::Rescue, now);

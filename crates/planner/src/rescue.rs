@@ -33,6 +33,15 @@ const LAST_CALL: SignedDuration = SignedDuration::from_secs(30);
 /// A pool that costs so much more than the one at risk is not better, in percent of its price.
 const DEARER_PERCENT: u32 = 120;
 
+/// Whether spot pools are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spot {
+    /// They are, if there are any.
+    Try,
+    /// None of them had capacity a moment ago.
+    Failed,
+}
+
 /// How an occasion that does not come from the group itself is answered.
 enum Answer {
     /// Launch.
@@ -83,6 +92,7 @@ pub(crate) fn notice(
     market: Option<&Market>,
     config: &Config,
     first: Option<&InstanceId>,
+    spot: Spot,
     now: Timestamp,
 ) -> Option<Plan> {
     let mut dying: Vec<&Member> = group
@@ -99,7 +109,7 @@ pub(crate) fn notice(
     }
     let mut left_alone = Vec::new();
     for member in dying {
-        match replacement(group, member, enabled, policy, market, config, now) {
+        match replacement(group, member, (enabled, policy), market, config, spot, now) {
             Answer::Launch(launch) => {
                 return Some(Plan { action: Some(Action::Launch(launch)), left_alone, ..Plan::default() });
             }
@@ -114,6 +124,26 @@ pub(crate) fn notice(
 /// One look, for one member: what its notice asks for, and nothing else. For the path that may not touch the group
 /// itself, since somebody else may hold its lock.
 pub fn plan_notice(observation: &Observation, market: Option<&Market>, config: &Config, instance: &InstanceId) -> Plan {
+    on_notice(observation, market, config, instance, Spot::Try)
+}
+
+/// The same when no spot pool had capacity a moment ago.
+pub fn plan_notice_on_demand(
+    observation: &Observation,
+    market: Option<&Market>,
+    config: &Config,
+    instance: &InstanceId,
+) -> Plan {
+    on_notice(observation, market, config, instance, Spot::Failed)
+}
+
+fn on_notice(
+    observation: &Observation,
+    market: Option<&Market>,
+    config: &Config,
+    instance: &InstanceId,
+    spot: Spot,
+) -> Plan {
     let Observation { now, group } = observation;
     let (enabled, policy) = match wishes(group, config) {
         Ok(wishes) => wishes,
@@ -123,7 +153,7 @@ pub fn plan_notice(observation: &Observation, market: Option<&Market>, config: &
         Swap::Foreign { stack } => Plan { blockers: vec![Blocker::ForeignSwap(stack)], ..Plan::default() },
         Swap::Unreadable { why } => Plan { blockers: vec![Blocker::Journal(why)], ..Plan::default() },
         swap => {
-            let plan = notice(group, (&enabled, &policy), market, config, Some(instance), *now);
+            let plan = notice(group, (&enabled, &policy), market, config, Some(instance), spot, *now);
             Plan { swap: swap.name(), ..plan.unwrap_or_default() }
         }
     }
@@ -133,10 +163,10 @@ pub fn plan_notice(observation: &Observation, market: Option<&Market>, config: &
 fn replacement(
     group: &Group,
     member: &Member,
-    enabled: &EnabledGroup,
-    policy: &Policy,
+    (enabled, policy): (&EnabledGroup, &Policy),
     market: Option<&Market>,
     config: &Config,
+    spot: Spot,
     now: Timestamp,
 ) -> Answer {
     let context = match Setting::of(group, member, market) {
@@ -144,13 +174,13 @@ fn replacement(
         Err(answer) => return answer,
     };
     let memory = Backoff::of(group).after_look(group, now);
-    let spot = context.choice(PurchaseOption::Spot, policy).and_then(|choice| {
+    let pools = context.choice(PurchaseOption::Spot, policy).and_then(|choice| {
         let pools = elsewhere(&choice.pools(&member.zone)?, member)?;
         memory.admit(&budget::within(&pools, group, &member.id, policy)?, now)
     });
-    let (purchase, pools) = match spot {
-        Ok(pools) => (PurchaseOption::Spot, pools),
-        Err(_) => {
+    let (purchase, pools) = match pools {
+        Ok(pools) if spot == Spot::Try => (PurchaseOption::Spot, pools),
+        Ok(_) | Err(_) => {
             let choice = context.choice(PurchaseOption::OnDemand, policy);
             match choice.and_then(|choice| choice.pools(&member.zone)) {
                 Ok(pools) => (PurchaseOption::OnDemand, pools),
