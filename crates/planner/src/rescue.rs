@@ -145,18 +145,18 @@ fn on_notice(
     spot: Spot,
 ) -> Plan {
     let Observation { now, group } = observation;
-    let (enabled, policy) = match wishes(group, config) {
-        Ok(wishes) => wishes,
-        Err(blocker) => return Plan { blockers: vec![blocker], ..Plan::default() },
-    };
-    match Swap::read(group, config, *now) {
-        Swap::Foreign { stack } => Plan { blockers: vec![Blocker::ForeignSwap(stack)], ..Plan::default() },
-        Swap::Unreadable { why } => Plan { blockers: vec![Blocker::Journal(why)], ..Plan::default() },
-        swap => {
-            let plan = notice(group, (&enabled, &policy), market, config, Some(instance), spot, *now);
-            Plan { swap: swap.name(), ..plan.unwrap_or_default() }
+    let swap = Swap::read(group, config, *now);
+    let plan = match (&swap, wishes(group, config)) {
+        (_, Err(blocker)) => Plan { blockers: vec![blocker], ..Plan::default() },
+        (Swap::Foreign { stack }, Ok(_)) => {
+            Plan { blockers: vec![Blocker::ForeignSwap(stack.clone())], ..Plan::default() }
         }
-    }
+        (Swap::Unreadable { why }, Ok(_)) => Plan { blockers: vec![Blocker::Journal(why.clone())], ..Plan::default() },
+        (_, Ok((enabled, policy))) => {
+            notice(group, (&enabled, &policy), market, config, Some(instance), spot, *now).unwrap_or_default()
+        }
+    };
+    Plan { swap: swap.name(), ..plan }
 }
 
 /// A replacement in haste: any other spot pool within the budget, else on-demand.
@@ -208,11 +208,11 @@ pub fn plan_rebalance(
 ) -> Plan {
     let Observation { now, group } = observation;
     let now = *now;
+    let swap = Swap::read(group, config, now);
     let (enabled, policy) = match wishes(group, config) {
         Ok(wishes) => wishes,
-        Err(blocker) => return Plan { blockers: vec![blocker], ..Plan::default() },
+        Err(blocker) => return Plan { swap: swap.name(), blockers: vec![blocker], ..Plan::default() },
     };
-    let swap = Swap::read(group, config, now);
     let leave =
         |reason: Reason| Plan { swap: swap.name(), left_alone: vec![(instance.clone(), reason)], ..Plan::default() };
     let Some(member) = group.member(instance) else {

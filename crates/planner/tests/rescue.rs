@@ -578,7 +578,7 @@ fn a_notice_for_a_group_of_another_deployment_brings_nothing() {
            i-9  spot  unattached  replaces i-1  by other
            market  m5.large 0.10 spot 0.04  m6i.large 0.11 spot 0.05",
         expect![[r#"
-
+            foreign
               blocked the deployment "other" has a swap in flight on this group
         "#]],
         false,
@@ -751,7 +751,7 @@ fn not_for_a_group_that_is_not_enabled() {
            i-5  spot  finished
            market  m5.large 0.10 spot 0.04  m6i.large 0.11 spot 0.05",
         expect![[r#"
-
+            idle
               blocked the group does not carry the enabling tag
         "#]],
         true,
