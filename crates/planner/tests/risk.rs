@@ -200,7 +200,7 @@ fn a_member_whose_end_is_announced_is_written_down_and_its_pool_left_out_at_once
         group,
         expect![[r#"
             note v1;t=29893685;a=m7i.large+36*1!
-            launch spot for i-2: m6i.large, r6i.large
+            launch spot for i-1: m6i.large, r6i.large
         "#]],
     );
 }
