@@ -53,6 +53,9 @@ impl Aws {
             Action::Pardon { victim } => {
                 self.untag_instance(victim, &DOOM_KEYS).await.or_gone()?;
             }
+            Action::RecordReady { replica, at } => {
+                self.tag_instance(replica, [(tag::READY, at.as_second().to_string())]).await?;
+            }
             Action::Note { backoff: Some(text) } => self.tag_group(group, tag::BACKOFF, text).await?,
             Action::Note { backoff: None } => self.untag_group(group, tag::BACKOFF).await.or_gone()?,
             Action::Detach { victim, expect: _ } => self.detach(group, victim).await?,

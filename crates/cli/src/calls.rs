@@ -85,6 +85,9 @@ pub fn calls(action: &Action, group: &Group) -> Vec<Call> {
             calls
         }
         Action::EndDoomed { victim } => vec![call("ec2:TerminateInstances", victim.to_string())],
+        Action::RecordReady { replica, at } => {
+            vec![call("ec2:CreateTags", format!("{replica}: spotward:ready={}", at.as_second()))]
+        }
         Action::Note { backoff: Some(text) } => {
             vec![call("autoscaling:CreateOrUpdateTags", format!("{name}: spotward:backoff={text}"))]
         }

@@ -35,7 +35,7 @@ pub fn fix(blocker: &Blocker, group: &str) -> Option<String> {
         }
         Blocker::MemberState { member, .. } => format!("put {member} back into service, or take it out of the group"),
         Blocker::LaunchHooks(_) => {
-            "if the hooks may be skipped for replicas, tag the group spotward:launch-hooks=ignore".to_owned()
+            "if the hooks may be skipped for replicas, tag the group spotward:launch-hooks=ignore; to wait for your own check instead, spotward:readiness=watcher".to_owned()
         }
         Blocker::ManagedBy(_) => "use that service's own spot support".to_owned(),
         Blocker::UnsupportedBilling(_) => "use an image of Linux, Red Hat, SUSE or Windows without add-ons".to_owned(),

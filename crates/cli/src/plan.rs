@@ -206,7 +206,7 @@ fn page(report: &Report, config: &Config, out: &Output, currency: Currency) -> S
         text.push_str(&format!("  {} {body}\n", out.paint(tone, &format!("{label:<8}"))));
     };
     if let Some(action) = &plan.action {
-        line("next", Tone::Act, &words::action(action));
+        line("next", Tone::Act, &words::next(plan).unwrap_or_default());
         for call in calls(action, group) {
             line("", Tone::Plain, &format!("{}  {}", call.name, call.with));
         }

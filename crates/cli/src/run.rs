@@ -277,7 +277,7 @@ fn waits_for(plan: &Plan) -> Option<String> {
 
 /// One pass in one line: what was seen, done, answered.
 fn told(plan: &Plan, outcome: &Outcome) -> (&'static str, String) {
-    let action = plan.action.as_ref().map(words::action).unwrap_or_default();
+    let action = words::next(plan).unwrap_or_default();
     match outcome {
         Outcome::Acted => ("did", action),
         Outcome::Refused(refusal) => ("held", format!("{action}: not now, {}", refusal.why)),

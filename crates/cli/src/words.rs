@@ -54,9 +54,19 @@ pub fn action(action: &Action) -> String {
         }
         Action::Finish { replica: None, .. } => "finish the swap: drop the journal".to_owned(),
         Action::EndDoomed { victim } => format!("terminate {victim}, which has left the group"),
+        Action::RecordReady { replica, .. } => format!("write down that {replica} is ready"),
         Action::Note { backoff: Some(_) } => "write down which pools failed".to_owned(),
         Action::Note { backoff: None } => "forget which pools failed".to_owned(),
     }
+}
+
+/// The plan's action in one clause, and why an instance of ours is ended by it.
+pub fn next(plan: &Plan) -> Option<String> {
+    let said = plan.action.as_ref().map(action)?;
+    Some(match (&plan.action, plan.ended) {
+        (Some(Action::Discard { replica }), Some(why)) => format!("terminate the replica {replica}: {why}"),
+        _ => said,
+    })
 }
 
 /// What happens to an instance, and why.
@@ -179,7 +189,8 @@ fn left_alone(member: &Member, reason: &Reason) -> Fate {
 pub fn replica(replica: &Replica, plan: &Plan) -> Fate {
     match &plan.action {
         Some(Action::Discard { replica: id } | Action::EndDoomed { victim: id }) if *id == replica.id => {
-            return fate("terminated now", Tone::Act, "nobody needs it");
+            let why = plan.ended.map_or_else(|| "nobody needs it".to_owned(), |why| why.to_string());
+            return fate("terminated now", Tone::Act, why);
         }
         Some(Action::Attach { replica: id, .. }) if *id == replica.id => {
             return fate("joins now", Tone::Act, format!("takes the place of {}", replica.ours.victim));

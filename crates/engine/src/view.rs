@@ -80,7 +80,13 @@ impl GroupPlan {
             on_demand: group.in_service(PurchaseOption::OnDemand),
             spot: group.in_service(PurchaseOption::Spot),
             swap: plan.swap,
-            action: plan.action.as_ref().map(action),
+            action: plan.action.as_ref().map(|wanted| {
+                let mut shown = action(wanted);
+                if let Some(why) = plan.ended {
+                    shown["why"] = json!({ "code": why.code(), "text": why.to_string() });
+                }
+                shown
+            }),
             need: plan.need.as_ref().map(|need| match need {
                 Need::Details => "details",
                 Need::Market(_) => "market",
@@ -137,6 +143,7 @@ pub fn action(action: &Action) -> Value {
             "drop_journal": drop_journal,
         }),
         Action::EndDoomed { victim } => json!({ "victim": victim.as_str() }),
+        Action::RecordReady { replica, at } => json!({ "replica": replica.as_str(), "at": at.to_string() }),
         Action::Note { backoff } => json!({ "backoff": backoff }),
     };
     value["name"] = json!(action.name());

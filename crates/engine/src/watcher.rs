@@ -3,8 +3,16 @@
 //! Every message is a hint that anybody with an instance's role can forge. Nothing follows from one but a look.
 
 use jiff::Timestamp;
-use planner::model::InstanceId;
+use planner::action::Action;
+use planner::guard;
+use planner::model::{InstanceId, Replica, Role, RunState};
+use planner::plan::Plan;
+use planner::policy::Config;
+use planner::reason::Wait;
+use planner::swap::Swap;
 use serde::{Deserialize, Deserializer};
+
+use crate::{Cloud, CloudError, Look, Outcome, Pass, Scope};
 
 /// The version that we understand.
 const VERSION: u64 = 1;
@@ -146,6 +154,54 @@ impl WatcherMessage {
         let written: Written = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
         written.check().map_err(|member| bad(format!("{member:?} is missing or malformed")))
     }
+}
+
+/// Takes note that a watcher said `ready` about `instance`, if that is a running replica of ours outside its group:
+/// what the message says besides does not matter, and its counterpart comes from our own tags.
+///
+/// `None`: it is nothing of ours that could become ready. `Outcome::Quiet`: known already. `Outcome::Waiting`: EC2 does
+/// not show it, or not as running yet; the message has to come again, since a watcher says it once per boot. After
+/// `Outcome::Acted` a pass over the group goes on with its swap.
+pub async fn record_ready(
+    cloud: &impl Cloud,
+    config: &Config,
+    instance: &InstanceId,
+) -> Result<Option<Pass>, CloudError> {
+    let seen = cloud.observe(&Scope::GroupOf(instance.clone())).await?;
+    let Some(observation) = seen.into_iter().next() else { return Ok(None) };
+    let (group, now) = (&observation.group, observation.now);
+    if group.member(instance).is_some() {
+        return Ok(None);
+    }
+    let mut plan = Plan { swap: Swap::read(group, config, now).name(), ..Plan::default() };
+    let outcome = match group.replica(instance) {
+        Some(replica) if !could_join(replica, config) => return Ok(None),
+        Some(replica) if replica.ours.ready_at.is_some() => Outcome::Quiet,
+        Some(replica) if replica.state == RunState::Running => {
+            let action = plan.action.insert(Action::RecordReady { replica: instance.clone(), at: now });
+            match guard::check(&observation, action, config) {
+                Err(refusal) => Outcome::Refused(refusal),
+                Ok(()) => match cloud.apply(&group.name, action).await {
+                    Ok(()) => Outcome::Acted,
+                    Err(error) => Outcome::Failed(error),
+                },
+            }
+        }
+        // Its own tags name the group, and the search by tag does not show it yet; or it boots.
+        Some(_) | None => {
+            plan.wait = Some(Wait::Booting(instance.clone()));
+            Outcome::Waiting
+        }
+    };
+    Ok(Some(Pass { group: group.name.clone(), look: Some(Look { observation, plan }), outcome }))
+}
+
+fn could_join(replica: &Replica, config: &Config) -> bool {
+    let coming = match replica.state {
+        RunState::Pending | RunState::Running => true,
+        RunState::Stopping | RunState::Stopped | RunState::ShuttingDown | RunState::Terminated => false,
+    };
+    coming && replica.ours.role == Role::Replica && replica.ours.stack == config.stack && !replica.was_member
 }
 
 #[derive(Deserialize)]

@@ -132,7 +132,9 @@ fn a_topics_record_is_read_as_the_watchers() {
         r#"{"Records":[{"EventVersion":"1.0","EventSubscriptionArn":"arn","EventSource":"aws:sns",
             "Sns":{"Type":"Notification","MessageId":"m","TopicArn":"arn","Subject":null,"Message":"{\"v\":1,\"group\":\"web\"}",
                 "Timestamp":"2026-11-22T12:05:00Z","MessageAttributes":{}}}]}"#,
-        expect![[r#"drop: not a message of the watcher: missing field `id` at line 1 column 21 in "{\"v\":1,\"group\":\"web\"}""#]],
+        expect![[
+            r#"drop: not a message of the watcher: missing field `id` at line 1 column 21 in "{\"v\":1,\"group\":\"web\"}""#
+        ]],
     );
 }
 
@@ -160,9 +162,11 @@ fn the_collected_events_wake_what_they_should() {
         let expected: Vec<&str> = row["wakes"].as_array().expect("a list").iter().filter_map(|w| w.as_str()).collect();
         let woken: Vec<String> = match Trigger::parse(&read(name)) {
             Ok(Trigger::Tick) => vec!["tick".to_owned()],
-            Ok(Trigger::Groups(messages)) => {
-                messages.into_iter().filter_map(|message| message.group.ok()).map(|name| format!("group {name}")).collect()
-            }
+            Ok(Trigger::Groups(messages)) => messages
+                .into_iter()
+                .filter_map(|message| message.group.ok())
+                .map(|name| format!("group {name}"))
+                .collect(),
             Ok(Trigger::Wake(wakes)) => wakes.into_iter().filter_map(Result::ok).map(|wake| text(&wake)).collect(),
             Err(_) => Vec::new(),
         };

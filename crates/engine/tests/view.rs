@@ -434,6 +434,7 @@ fn every_action_has_its_view() {
         Action::Finish { replica: Some(Finished::Member(id("i-9"))), drop_journal: true },
         Action::Finish { replica: None, drop_journal: true },
         Action::EndDoomed { victim: id("i-1") },
+        Action::RecordReady { replica: id("i-9"), at: written_at },
     ];
     let lines: String = actions.iter().map(|done| format!("{}\n", action(done))).collect();
     expect![[r#"
@@ -450,6 +451,7 @@ fn every_action_has_its_view() {
         {"drop_journal":true,"name":"finish","replica":"i-9"}
         {"drop_journal":true,"name":"finish","replica":null}
         {"name":"end-doomed","victim":"i-1"}
+        {"at":"2026-09-21T14:13:20Z","name":"record-ready","replica":"i-9"}
     "#]]
     .assert_eq(&lines);
 }

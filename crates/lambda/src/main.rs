@@ -167,7 +167,7 @@ impl Function {
             Wake::Instance(id) | Wake::Drained(id) => return self.queue_group_of(id, "event").await,
             Wake::Interruption(id) => (engine::rescue(&self.aws, &self.config, id).await?, id),
             Wake::Rebalance(id) => (engine::rebalance(&self.aws, &self.config, id).await?, id),
-            Wake::Ready(id) => return self.queue_group_of(id, "ready").await,
+            Wake::Ready(id) => return self.note_ready(id).await,
         };
         match pass {
             Some(pass) => {
@@ -179,6 +179,22 @@ impl Function {
                 info!(instance = instance.as_str(), "no member whose end is announced");
                 self.queue_group_of(instance, instance.as_str()).await
             }
+        }
+    }
+
+    /// Takes note that a replica of ours is ready; its swap goes on under the group's lock. `Err` asks for the message
+    /// again: a watcher says it once per boot.
+    async fn note_ready(&self, instance: &InstanceId) -> Result<bool, Error> {
+        let Some(pass) = engine::watcher::record_ready(&self.aws, &self.config, instance).await? else {
+            info!(instance = instance.as_str(), "ready, and nothing of ours that waits for it");
+            return Ok(false);
+        };
+        self.say(&pass);
+        match pass.outcome {
+            Outcome::Acted => self.queue_if_ours(&pass.group, &format!("{instance} is ready")).await,
+            Outcome::Quiet | Outcome::Refused(_) | Outcome::Gone => Ok(false),
+            Outcome::Waiting => Err(format!("{instance} is not shown as running yet").into()),
+            Outcome::Failed(error) => Err(error.into()),
         }
     }
 

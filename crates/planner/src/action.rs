@@ -94,6 +94,13 @@ pub enum Action {
         /// The victim.
         victim: InstanceId,
     },
+    /// Write down that the watcher on our replica has said `ready`: `CreateTags`.
+    RecordReady {
+        /// The replica.
+        replica: InstanceId,
+        /// When we heard it, by our clock.
+        at: Timestamp,
+    },
     /// Write down which pools cool, or that none does: `CreateOrUpdateTags`, `DeleteTags`. Losing it costs at worst one
     /// wasted request.
     Note {
@@ -189,6 +196,7 @@ impl Action {
             Self::Launch(_)
             | Self::Doom { .. }
             | Self::Pardon { .. }
+            | Self::RecordReady { .. }
             | Self::Note { .. }
             | Self::Restore { max: None, .. }
             | Self::Finish { drop_journal: false, .. } => false,
@@ -212,6 +220,7 @@ impl Action {
             Self::Restore { .. } => "restore",
             Self::Finish { .. } => "finish",
             Self::EndDoomed { .. } => "end-doomed",
+            Self::RecordReady { .. } => "record-ready",
             Self::Note { .. } => "note",
         }
     }

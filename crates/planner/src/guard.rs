@@ -10,7 +10,7 @@ use crate::journal::{Journal, RaisedMax};
 use crate::model::{
     Cause, Group, InstanceId, LifecycleState, Member, Observation, PurchaseOption, Replica, Role, RunState, tag,
 };
-use crate::policy::{Config, Policy, enabled};
+use crate::policy::{Config, Policy, Readiness, enabled};
 use crate::reason::Refusal;
 
 /// `Ok` if nothing speaks against performing `action` on the group as `fresh` shows it.
@@ -107,6 +107,15 @@ impl Guard<'_> {
                 require(self.journal()?.victim == *victim, || format!("the journal does not name {victim}"))?;
                 self.in_service(victim)
             }
+            Action::RecordReady { replica, at } => {
+                self.wanted()?;
+                self.outsider(replica, Role::Replica)?;
+                let outside = self.group.replica(replica).ok_or_else(|| format!("{replica} is not there"))?;
+                require(outside.state == RunState::Running && !outside.interrupted, || {
+                    format!("{replica} is not running well")
+                })?;
+                require(outside.launched_at <= *at && *at <= self.now, || format!("{replica} was not ready at {at}"))
+            }
             Action::Note { backoff: None } => Ok(()),
             Action::Note { backoff: Some(text) } => {
                 self.wanted()?;
@@ -188,6 +197,9 @@ impl Guard<'_> {
             format!("{replica} is not running well")
         })?;
         require(outside.ours.role == Role::Replica, || format!("{replica} is not a replica"))?;
+        require(policy.readiness == Readiness::Checks || outside.ours.ready_at.is_some(), || {
+            format!("{replica} has not said that it is ready")
+        })?;
         self.as_expected(expect)?;
         require(self.group.desired == journal.desired, || {
             format!("desired is {}, not {}", self.group.desired, journal.desired)

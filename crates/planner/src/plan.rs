@@ -16,7 +16,7 @@ use crate::pace;
 use crate::payback::{self, Payback};
 use crate::policy::{Config, EnabledGroup, Policy, enabled};
 use crate::preflight::{self, Moment, Strictness};
-use crate::reason::{Blocker, Reason, Wait};
+use crate::reason::{Blocker, Reason, StrayReason, Wait};
 use crate::rescue;
 use crate::swap::{Step, Swap};
 
@@ -27,6 +27,8 @@ pub struct Plan {
     pub swap: &'static str,
     /// What to do.
     pub action: Option<Action>,
+    /// Why the action ends an instance of ours outside the group, if it does.
+    pub ended: Option<StrayReason>,
     /// What to write down beforehand about pools that failed. Not being able to must not stop anything.
     pub note: Option<Action>,
     /// What has to be known before there can be a plan.
@@ -105,6 +107,9 @@ pub fn plan(observation: &Observation, market: Option<&Market>, config: &Config)
         },
     };
     plan.swap = swap.name();
+    if let Some(Action::Discard { .. } | Action::EndDoomed { .. }) = &plan.action {
+        plan.ended = Some(swap.why_ended(policy));
+    }
     plan.note = wishes.is_ok().then(|| note(group, &swap, *now)).flatten();
     plan
 }

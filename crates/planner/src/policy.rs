@@ -204,6 +204,13 @@ pub const SETTINGS: &[Setting] = &[
         sentence: "Groups with launch lifecycle hooks are left alone, since hooks do not run on attach; `ignore` swaps them all the same.",
     },
     Setting {
+        key: "readiness",
+        aliases: &[],
+        values: "`checks` or `watcher`",
+        default: "checks",
+        sentence: "When a replica may join: once EC2's status checks and the warm-up have passed, or only when the watcher on it has said `ready` as well (docs/watcher.md). `watcher` swaps groups with launch hooks, too: your own check tells that the set-up is done.",
+    },
+    Setting {
         key: "roll-forward",
         aliases: &[],
         values: "`true` or `false`",
@@ -350,6 +357,15 @@ pub enum OnRebalance {
     Always,
 }
 
+/// What shows that a replica can take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// EC2's status checks and the warm-up.
+    Checks,
+    /// The watcher on it has said so, besides.
+    Watcher,
+}
+
 /// Which instance types, with `*`, `?` and `current`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypePatterns(pub Vec<String>);
@@ -444,6 +460,8 @@ pub struct Policy {
     pub may_raise_max: bool,
     /// Swap although launch hooks will not run.
     pub ignore_launch_hooks: bool,
+    /// What shows that a replica can take over.
+    pub readiness: Readiness,
     /// Swap victims of another template version.
     pub roll_forward: bool,
     /// Minimum age of a victim, seconds.
@@ -622,6 +640,9 @@ impl Policy {
             }),
             may_raise_max: read.one("on-max", |text| choice(text, &[("raise", true), ("skip", false)])),
             ignore_launch_hooks: read.one("launch-hooks", |text| choice(text, &[("skip", false), ("ignore", true)])),
+            readiness: read.one("readiness", |text| {
+                choice(text, &[("checks", Readiness::Checks), ("watcher", Readiness::Watcher)])
+            }),
             roll_forward: read.one("roll-forward", flag),
             min_age_seconds: read.one("min-age", seconds),
             quiet_seconds: read.one("quiet", seconds),

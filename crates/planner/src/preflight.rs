@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{Group, LaunchSource, LifecycleState, Member, PurchaseOption, RunState};
-use crate::policy::{Config, Policy, Removal};
+use crate::policy::{Config, Policy, Readiness, Removal};
 use crate::reason::{Blocker, Reason};
 
 /// A scheduled action so close changes the group under a swap.
@@ -89,7 +89,8 @@ fn source(group: &Group, policy: &Policy, blockers: &mut Vec<Blocker>) {
         LaunchSource::Missing => blockers.push(Blocker::NoTemplate),
     }
     let Some(details) = &group.details else { return };
-    if !details.launch_hooks.is_empty() && !policy.ignore_launch_hooks {
+    let asks_the_owner = policy.readiness == Readiness::Watcher;
+    if !details.launch_hooks.is_empty() && !policy.ignore_launch_hooks && !asks_the_owner {
         blockers.push(Blocker::LaunchHooks(details.launch_hooks.clone()));
     }
     if let Some(refresh) = &details.active_refresh {

@@ -191,6 +191,13 @@ pub enum Wait {
         /// Old enough then.
         until: Timestamp,
     },
+    /// The watcher on it has not said that it is ready.
+    Ready {
+        /// The replica.
+        replica: InstanceId,
+        /// Discarded if it has not by then.
+        deadline: Timestamp,
+    },
     /// The group is unfit just now.
     Blocked(Vec<Blocker>),
     /// The replica is attached and does not serve yet.
@@ -225,6 +232,7 @@ impl Wait {
             Self::LaunchWindow { until } | Self::Warmup { until, .. } | Self::Settle { until } => Some(*until),
             Self::Booting(_)
             | Self::StatusChecks(_)
+            | Self::Ready { .. }
             | Self::Blocked(_)
             | Self::NotServing(_)
             | Self::Unstable { .. }
@@ -239,6 +247,8 @@ impl Wait {
 pub enum StrayReason {
     /// Past its deadline.
     Deadline,
+    /// Past its deadline, and its group waits for a watcher that has never said `ready`.
+    NeverReady,
     /// EC2 has announced its end, or it was stopped.
     Dying,
     /// Another replica was there first.
@@ -249,6 +259,36 @@ pub enum StrayReason {
     NoVictim,
     /// Its victim left by `detach`.
     Doomed,
+}
+
+impl Code for StrayReason {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Deadline => "deadline",
+            Self::NeverReady => "never-ready",
+            Self::Dying => "dying",
+            Self::Duplicate => "duplicate",
+            Self::Disabled => "disabled",
+            Self::NoVictim => "no-victim",
+            Self::Doomed => "doomed",
+        }
+    }
+}
+
+impl fmt::Display for StrayReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deadline => "could not join the group before its deadline",
+            Self::NeverReady => {
+                "its watcher never said that it is ready, and spotward:readiness=watcher waits for that: is it running there, with the right topic?"
+            }
+            Self::Dying => "EC2 takes it back, or it was stopped",
+            Self::Duplicate => "another replica was there first",
+            Self::Disabled => "the group is not enabled any more, or its settings cannot be understood",
+            Self::NoVictim => "no member is left that it could stand in for",
+            Self::Doomed => "its replica has taken its place, and it has left the group",
+        })
+    }
 }
 
 /// The second check said no. Either a bug or a race; counted either way.
@@ -331,7 +371,7 @@ impl fmt::Display for Blocker {
             Self::MemberState { member, state } => write!(f, "{member} is {state}"),
             Self::LaunchHooks(hooks) => write!(
                 f,
-                "launch lifecycle hooks would not run on attach: {} (spotward:launch-hooks=ignore accepts that)",
+                "launch lifecycle hooks would not run on attach: {} (spotward:launch-hooks=ignore accepts that, spotward:readiness=watcher waits for your own check)",
                 hooks.join(", ")
             ),
             Self::ManagedBy(owner) => write!(f, "the group belongs to {owner}"),
@@ -447,6 +487,7 @@ impl Code for Wait {
             Self::Booting(_) => "booting",
             Self::StatusChecks(_) => "status-checks",
             Self::Warmup { .. } => "warmup",
+            Self::Ready { .. } => "ready",
             Self::Blocked(_) => "blocked",
             Self::NotServing(_) => "not-serving",
             Self::Settle { .. } => "settle",
@@ -464,6 +505,9 @@ impl fmt::Display for Wait {
             Self::Booting(replica) => write!(f, "{replica} is booting"),
             Self::StatusChecks(replica) => write!(f, "the status checks of {replica} have not passed yet"),
             Self::Warmup { replica, until } => write!(f, "{replica} warms up until {until}"),
+            Self::Ready { replica, deadline } => {
+                write!(f, "the watcher on {replica} has not said that it is ready (it has time until {deadline})")
+            }
             Self::Blocked(blockers) => {
                 let texts: Vec<String> = blockers.iter().map(ToString::to_string).collect();
                 write!(f, "the group is unfit just now: {}", texts.join("; "))

@@ -12,7 +12,7 @@ use crate::market::Market;
 use crate::model::{
     Activity, Cause, Group, InstanceId, LifecycleState, Member, Platform, PurchaseOption, Replica, Role, RunState,
 };
-use crate::policy::{Config, Policy, Removal};
+use crate::policy::{Config, Policy, Readiness, Removal};
 use crate::preflight::{self, Moment, Strictness};
 use crate::reason::{Blocker, StrayReason, Wait};
 use crate::rescue;
@@ -246,6 +246,32 @@ impl<'a> Swap<'a> {
         }
     }
 
+    /// Why an instance of ours outside the group is ended, if that is what comes next.
+    pub fn why_ended(&self, policy: Option<&Policy>) -> StrayReason {
+        match (self, policy) {
+            (Swap::Stray { replica, why: StrayReason::Deadline }, Some(policy)) if is_unready(replica, policy) => {
+                StrayReason::NeverReady
+            }
+            (Swap::Stray { why, .. }, _) => *why,
+            (Swap::Warming { .. }, None) => StrayReason::Disabled,
+            (Swap::Warming { .. }, Some(_)) => StrayReason::NoVictim,
+            (
+                Swap::Idle
+                | Swap::Foreign { .. }
+                | Swap::Unreadable { .. }
+                | Swap::Unmoored { .. }
+                | Swap::Armed { .. }
+                | Swap::Attached { .. }
+                | Swap::Undoing { .. }
+                | Swap::Settling { .. }
+                | Swap::Forfeit { .. }
+                | Swap::Unlabelled { .. }
+                | Swap::Reprieved { .. },
+                _,
+            ) => StrayReason::Deadline,
+        }
+    }
+
     /// What comes next. `policy` is `None` when the owner does not want us (any more) or cannot be understood: then
     /// everything goes back.
     pub fn next(
@@ -286,6 +312,7 @@ impl<'a> Swap<'a> {
             Swap::Stray { replica, why } => Step::Do(match why {
                 StrayReason::Doomed => Action::EndDoomed { victim: replica.id.clone() },
                 StrayReason::Deadline
+                | StrayReason::NeverReady
                 | StrayReason::Dying
                 | StrayReason::Duplicate
                 | StrayReason::Disabled
@@ -335,6 +362,9 @@ impl<'a> Context<'a> {
         if until > self.now {
             return Step::Wait(Wait::Warmup { replica: replica.id.clone(), until });
         }
+        if is_unready(replica, policy) {
+            return Step::Wait(until_ready(replica));
+        }
         let blockers = preflight::blockers(group, policy, self.config, Moment::Attach, self.now);
         if !blockers.is_empty() {
             return Step::Wait(Wait::Blocked(blockers));
@@ -349,6 +379,11 @@ impl<'a> Context<'a> {
     fn warm_in_haste(&self, replica: &Replica, victim: &Member, policy: &Policy) -> Step {
         if replica.state != RunState::Running {
             return Step::Wait(Wait::Booting(replica.id.clone()));
+        }
+        // Its place among the members would let the victim go before its time is up. What comes too late for this
+        // victim stands in for another; the group replaces this one itself, with its launch hooks.
+        if is_unready(replica, policy) {
+            return Step::Wait(until_ready(replica));
         }
         let blockers = preflight::blockers(self.group, policy, self.config, Moment::Rescue, self.now);
         if !blockers.is_empty() {
@@ -457,7 +492,8 @@ impl<'a> Context<'a> {
         let dying = replica.state != RunState::Running || replica.interrupted;
         let late = replica.ours.deadline - ARM_MARGIN <= self.now;
         let blocked = !preflight::blockers(group, policy, self.config, moment, self.now).is_empty();
-        if !wanted || dying || late || blocked {
+        let unready = is_unready(replica, policy);
+        if !wanted || dying || late || blocked || unready {
             return self.settle(journal, true);
         }
         let suspend_az_rebalance = journal.suspends_az_rebalance && !group.suspends("AZRebalance");
@@ -820,6 +856,15 @@ fn copy_of_journal(group: &Group) -> Option<Journal> {
         .filter_map(|member| Some((&member.id, member.ours.as_ref()?)))
         .chain(outside)
         .find_map(|(id, ours)| ours.journal.clone().filter(|journal| journal.replica == *id))
+}
+
+/// The owner wants the watcher on it to speak first, and it has not.
+fn is_unready(replica: &Replica, policy: &Policy) -> bool {
+    policy.readiness == Readiness::Watcher && replica.ours.ready_at.is_none()
+}
+
+fn until_ready(replica: &Replica) -> Wait {
+    Wait::Ready { replica: replica.id.clone(), deadline: replica.ours.deadline - ARM_MARGIN }
 }
 
 fn is_stopping(state: RunState) -> bool {

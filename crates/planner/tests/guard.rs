@@ -1169,6 +1169,79 @@ fn nothing_is_given_back_above_maxsize() {
     );
 }
 
+// RecordReady.
+
+const WARMING: &str = "group web
+                         i-1  on-demand
+                         i-9  spot  unattached  replaces i-1";
+
+/// `ready`, heard so many seconds ago, of `i-9`.
+fn ready(seconds_ago: i64) -> impl FnOnce(&Picture) -> Action {
+    move |picture| Action::RecordReady {
+        replica: InstanceId::new("i-9"),
+        at: picture.observation.now - SignedDuration::from_secs(seconds_ago),
+    }
+}
+
+#[test]
+fn our_running_replica_may_be_marked_as_ready() {
+    check(WARMING, ready(0), expect!["fine"]);
+}
+
+#[test]
+fn nothing_else_may() {
+    for (picture, expected) in [
+        ("group web\n i-1  on-demand", expect!["record-ready: i-9 is not ours"]),
+        ("group web\n i-1  on-demand\n i-9  on-demand", expect!["record-ready: i-9 is a member"]),
+        ("group web\n i-1  on-demand\n i-9  spot  replaces i-1", expect!["record-ready: i-9 is a member"]),
+        ("group web\n i-1  on-demand\n i-9  spot  unattached  finished", expect!["record-ready: i-9 is a member"]),
+        ("group web\n i-1  on-demand\n i-9  spot  unattached  doomed", expect!["record-ready: i-9 is a doomed"]),
+        (
+            "group web\n i-1  on-demand\n i-9  spot  unattached  replaces i-1  by other",
+            expect!["record-ready: i-9 belongs to other"],
+        ),
+        (
+            "group web\n i-1  on-demand\n i-9  spot  unattached  replaces i-1  was-member",
+            expect!["record-ready: i-9 is a member of some group"],
+        ),
+        (
+            "group web\n i-1  on-demand\n i-9  spot  unattached  replaces i-1  pending",
+            expect!["record-ready: i-9 is not running well"],
+        ),
+        (
+            "group web\n i-1  on-demand\n i-9  spot  unattached  replaces i-1  interrupted",
+            expect!["record-ready: i-9 is not running well"],
+        ),
+        (
+            "group web  not-enabled\n i-1  on-demand\n i-9  spot  unattached  replaces i-1",
+            expect!["record-ready: the group is not enabled"],
+        ),
+    ] {
+        check(picture, ready(0), expected);
+    }
+}
+
+#[test]
+fn nobody_was_ready_before_he_was_launched_or_will_be() {
+    check(WARMING, ready(3600), expect!["record-ready: i-9 was not ready at 2026-11-22T11:05:00Z"]);
+    check(WARMING, ready(-1), expect!["record-ready: i-9 was not ready at 2026-11-22T12:05:01Z"]);
+}
+
+#[test]
+fn a_replica_that_has_not_said_that_it_is_ready_is_not_attached_where_that_is_waited_for() {
+    let armed = |ready: &str| {
+        format!(
+            "group web
+               i-1  on-demand
+               i-9  spot  unattached  replaces i-1{ready}
+               journal  i-9 for i-1  desired 1
+               set  readiness=watcher"
+        )
+    };
+    check(&armed(""), attach("i-9"), expect!["attach: i-9 has not said that it is ready"]);
+    check(&armed("  ready"), attach("i-9"), expect!["fine"]);
+}
+
 // Note.
 
 fn note(backoff: Option<&'static str>) -> impl FnOnce(&Picture) -> Action {

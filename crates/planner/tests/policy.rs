@@ -7,7 +7,8 @@ use jiff::tz::TimeZone;
 use planner::model::{Group, LaunchSource};
 use planner::pace::Schedule;
 use planner::policy::{
-    self, AllocationStrategy, Config, OnDemandFloor, PROFILES, Policy, Removal, SETTINGS, Saving, TypePatterns,
+    self, AllocationStrategy, Config, OnDemandFloor, PROFILES, Policy, Readiness, Removal, SETTINGS, Saving,
+    TypePatterns,
 };
 
 fn group(tags: &[(&str, &str)]) -> Group {
@@ -93,6 +94,7 @@ fn the_defaults_are_the_careful_choice() {
     assert_eq!(policy.removal, Removal::Terminate);
     assert!(!policy.any_cpu_manufacturer && !policy.previous_generation && !policy.burstable);
     assert!(!policy.roll_forward && !policy.ignore_launch_hooks);
+    assert_eq!(policy.readiness, Readiness::Checks);
     assert_eq!((policy.pool_loss_percent, policy.requires_payback, policy.profile), (34, true, None));
 }
 
@@ -122,6 +124,7 @@ fn every_setting_is_read_from_its_tag() {
         ("spotward:removal", "detach"),
         ("spotward:on-max", "skip"),
         ("spotward:launch-hooks", "ignore"),
+        ("spotward:readiness", "watcher"),
         ("spotward:roll-forward", "true"),
         ("spotward:min-age", "90s"),
         ("spotward:quiet", "2m"),
@@ -143,6 +146,7 @@ fn every_setting_is_read_from_its_tag() {
     assert_eq!(policy.schedule, Schedule::parse("9-18 1-5", berlin).expect("a schedule").inverted());
     assert_eq!((policy.removal, policy.may_raise_max), (Removal::Detach, false));
     assert!(policy.ignore_launch_hooks && policy.roll_forward);
+    assert_eq!(policy.readiness, Readiness::Watcher);
     assert_eq!((policy.min_age_seconds, policy.quiet_seconds), (90, 120));
     assert_eq!((policy.warmup_seconds, policy.settle_seconds), (Some(180), 45));
     assert_eq!((policy.boot_deadline_seconds, policy.retry_window_seconds), (3600, 900));
@@ -315,6 +319,7 @@ fn values_on_both_sides_of_each_edge() {
         ("removal", vec!["terminate", "detach", "autoscaling"], vec!["kill"]),
         ("on-max", vec!["raise", "skip"], vec!["true"]),
         ("launch-hooks", vec!["skip", "ignore"], vec!["run"]),
+        ("readiness", vec!["checks", "watcher"], vec!["hooks", "true"]),
         ("roll-forward", vec!["true", "false"], vec!["latest"]),
         ("min-age", vec!["0s", "5m", "168h"], vec!["5", "-5m", "169h", "1d", "m", "５m"]),
         ("quiet", vec!["0s", "60s"], vec!["1.5m"]),

@@ -351,7 +351,7 @@ fn launch_hooks_block() {
            hooks  launch register",
         expect![[r#"
             idle
-              blocked launch lifecycle hooks would not run on attach: register (spotward:launch-hooks=ignore accepts that)
+              blocked launch lifecycle hooks would not run on attach: register (spotward:launch-hooks=ignore accepts that, spotward:readiness=watcher waits for your own check)
         "#]],
     );
 }
@@ -363,6 +363,20 @@ fn launch_hooks_may_be_ignored_by_wish() {
            i-1  on-demand
            hooks  launch register
            set  launch-hooks=ignore",
+        expect![[r#"
+            idle
+              do      launch spot for i-1 in us-east-1a: m5.large $0.0400/h
+        "#]],
+    );
+}
+
+#[test]
+fn launch_hooks_do_not_matter_where_the_owners_own_check_is_waited_for() {
+    check(
+        "group web
+           i-1  on-demand
+           hooks  launch register
+           set  readiness=watcher",
         expect![[r#"
             idle
               do      launch spot for i-1 in us-east-1a: m5.large $0.0400/h

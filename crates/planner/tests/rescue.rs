@@ -54,6 +54,32 @@ fn pools_that_cool_are_not_asked_for() {
 }
 
 #[test]
+fn in_haste_too_the_replacement_joins_only_when_its_watcher_has_said_that_it_is_ready() {
+    let dying = |ready: &str| {
+        format!(
+            "group web
+               i-5  spot  finished  ends-in 60s
+               i-9  spot  unattached  replaces i-5  notice  age 40s{ready}
+               set  readiness=watcher"
+        )
+    };
+    check(
+        &dying(""),
+        expect![[r#"
+        warming
+          wait    the watcher on i-9 has not said that it is ready (it has time until 12:29:20)
+    "#]],
+    );
+    check(
+        &dying("  ready"),
+        expect![[r#"
+        warming
+          do      arm i-9 for i-5 at desired 1
+    "#]],
+    );
+}
+
+#[test]
 fn a_spot_member_that_we_did_not_bring_is_its_owners() {
     check(
         "group web

@@ -89,6 +89,117 @@ fn the_owners_warmup_replaces_the_grace_period() {
 }
 
 #[test]
+fn waits_for_the_watcher_where_its_owner_wants_that() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1
+           set  readiness=watcher",
+        expect![[r#"
+            warming
+              wait    the watcher on i-9 has not said that it is ready (it has time until 12:20:00)
+        "#]],
+    );
+}
+
+#[test]
+fn arms_once_the_watcher_has_spoken() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1  ready
+           set  readiness=watcher",
+        expect![[r#"
+            warming
+              do      arm i-9 for i-1 at desired 1
+        "#]],
+    );
+}
+
+#[test]
+fn ready_does_not_replace_status_checks_and_warmup() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1  ready  checks-failing
+           set  readiness=watcher",
+        expect![[r#"
+            warming
+              wait    the status checks of i-9 have not passed yet
+        "#]],
+    );
+    check(
+        "group web  grace 5m
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1  ready  age 299s
+           set  readiness=watcher",
+        expect![[r#"
+            warming
+              wait    i-9 warms up until 12:05:01
+        "#]],
+    );
+}
+
+#[test]
+fn a_replica_whose_watcher_never_spoke_is_discarded_and_that_is_the_reason() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1  deadline 300s
+           set  readiness=watcher",
+        expect![[r#"
+            stray
+              do      discard i-9
+              since   its watcher never said that it is ready, and spotward:readiness=watcher waits for that: is it running there, with the right topic?
+        "#]],
+    );
+}
+
+#[test]
+fn one_that_did_and_came_too_late_all_the_same_is_discarded_for_its_deadline() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1  deadline 300s  ready
+           set  readiness=watcher",
+        expect![[r#"
+            stray
+              do      discard i-9
+        "#]],
+    );
+}
+
+#[test]
+fn an_owner_who_wants_the_watcher_after_all_is_obeyed_before_the_attach() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1
+           journal  i-9 for i-1  desired 1
+           set  readiness=watcher",
+        expect![[r#"
+            armed
+              do      finish: i-9 waits outside, drop the journal
+        "#]],
+    );
+}
+
+#[test]
+fn on_the_way_back_the_on_demand_replica_has_to_be_ready_too() {
+    check(
+        "group web
+           i-1  spot  finished
+           i-9  on-demand  unattached  replaces i-1
+           set  readiness=watcher
+           set  min-on-demand=1",
+        expect![[r#"
+            warming
+              wait    the watcher on i-9 has not said that it is ready (it has time until 12:20:00)
+        "#]],
+    );
+}
+
+#[test]
 fn a_full_group_is_armed_with_the_owners_maxsize() {
     check(
         "group web  max 1

@@ -43,6 +43,8 @@ pub enum Promise {
     Settings,
     /// What must survive a crash is on AWS before the effect that it accounts for.
     JournalFirst,
+    /// Where the owner waits for the watcher, nothing joins that has not said that it is ready.
+    Ready,
     /// Groups that are not enabled, and instances that are not ours, see no mutating call.
     HandsOff,
     /// No pool above its budget, and nothing that cannot do the victim's work.
@@ -66,6 +68,7 @@ impl fmt::Display for Promise {
             Self::NothingForgotten => "nothing launched is forgotten",
             Self::Settings => "nobody's settings stay changed",
             Self::JournalFirst => "written before the effect",
+            Self::Ready => "nothing joins before it is ready",
             Self::HandsOff => "what is not enabled is never touched",
             Self::Budget => "no pool above its budget",
             Self::Rate => "launches per hour are bounded",
@@ -798,7 +801,7 @@ impl Oracle {
         let unwilling = no_room
             || cautious
             || group.new_members_protected
-            || group.launch_hook
+            || (group.launch_hook && setting("spotward:readiness") != Some("watcher"))
             || group.refresh.is_some()
             || !group.scheduled.is_empty();
         if unwilling {

@@ -14,9 +14,9 @@ use planner::model::{
 };
 use planner::policy::AllocationStrategy;
 
-use crate::oracle::{Done, Facts};
+use crate::oracle::{Done, Facts, Promise};
 use crate::region::{Asg, Ec2, FleetRequest, MEMBER_TAG, MINUTE, Ms, Origin, SECOND, Source, Target, View};
-use crate::world::{Api, Sim, World};
+use crate::world::{Api, Sim, Watchers, World};
 
 /// A tag search may miss instances younger than this.
 const TAG_LAG: Ms = MINUTE;
@@ -347,6 +347,11 @@ impl Sim {
             Action::Attach { replica, .. } => {
                 self.change(Api::AttachInstances, group, Some(replica), |world| {
                     enabled_or_denied(world, group, "autoscaling:AttachInstances")?;
+                    let ready = world.region.ec2(replica).is_some_and(|ec2| ec2.tags.contains_key(tag::READY));
+                    if world.watchers != Watchers::Absent && !ready {
+                        let World { oracle, region, .. } = &mut *world;
+                        oracle.object(region, Promise::Ready, || format!("{replica} is attached unheard"));
+                    }
                     match world.region.attach(group, replica) {
                         Err(CloudError::Rejected(text))
                             if text.contains(&format!("already part of AutoScalingGroup:{group}")) =>
@@ -382,6 +387,19 @@ impl Sim {
                 let tags = [tag::ROLE, tag::GROUP, tag::VICTIM, tag::DEADLINE, tag::STACK].map(|key| (key, None));
                 self.change(Api::DeleteTags, group, Some(victim), |world| world.region.tag_instance(victim, &tags))
                     .await
+            }
+            Action::RecordReady { replica, at } => {
+                let tags = [(tag::READY, Some(at.as_second().to_string()))];
+                self.change(Api::CreateTags, group, Some(replica), |world| {
+                    // The role's policy: only what carries our stack.
+                    let carried = world.region.ec2(replica).and_then(|ec2| ec2.tags.get(tag::STACK));
+                    if carried != Some(&world.stack) {
+                        world.oracle.denied += 1;
+                        return Err(CloudError::Denied(format!("ec2:CreateTags on {replica}")));
+                    }
+                    world.region.tag_instance(replica, &tags)
+                })
+                .await
             }
             Action::Note { backoff: Some(text) } => {
                 self.change(Api::CreateOrUpdateTags, group, None, |world| {

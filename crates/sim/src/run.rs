@@ -1,15 +1,16 @@
 //! One run: scenario, seed, options in; what held and what broke out.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use engine::watcher::record_ready;
 use engine::{CloudError, Outcome, Pass, reconcile};
-use planner::model::GroupName;
+use planner::model::{GroupName, InstanceId};
 use planner::policy::Config;
 
 use crate::market::Pools;
@@ -18,12 +19,14 @@ use crate::region::{MINUTE, Ms, Region, SECOND, Unknowns};
 use crate::rng::Rng;
 use crate::scenario::{self, Scenario};
 use crate::weather::{self, Kind, Weather};
-use crate::world::{Blow, Sim, World};
+use crate::world::{Blow, Sim, Watchers, World};
 
 /// 2026-09-21 14:13:20 UTC.
 const START: Ms = 1_790_000_000_000;
 /// Passes under the weather.
 const STORM_PASSES: u32 = 24;
+/// In one of so many seeds replicas wait for their watchers.
+const WATCHED: u64 = 16;
 /// Passes of a scripted scenario before its owner starts to tidy up.
 const SCRIPT_PASSES: u32 = 4;
 /// Once calm, a group of up to four members has to be at rest after so many passes: four swaps of about a dozen passes,
@@ -163,6 +166,9 @@ pub fn run(scenario: &Scenario, seed: u64, options: &Options) -> RunReport {
     let drawn = matches!(options.storm, Storm::Drawn);
     let unknowns = if drawn { scenario::drawn_unknowns(&mut rng) } else { options.unknowns };
     let mut spec = if drawn { scenario::drawn_group(&mut rng) } else { (scenario.group)() };
+    if drawn && seed % WATCHED == 0 {
+        spec = spec.tag("spotward:readiness", "watcher");
+    }
     if unknowns.busy_groups_refuse {
         // Every hook would hold up the next swap: hours of calm for nothing.
         spec.hook = spec.hook.map(|hook| hook.min(MINUTE));
@@ -191,7 +197,12 @@ pub fn run(scenario: &Scenario, seed: u64, options: &Options) -> RunReport {
         outcomes: BTreeMap::new(),
         actions: BTreeMap::new(),
         deeds: if drawn { Vec::new() } else { scenario.deeds.to_vec() },
+        heard: BTreeSet::new(),
     };
+    if drawn && seed % WATCHED == 0 {
+        play.sim.world.borrow_mut().watchers =
+            if seed % (2 * WATCHED) == 0 { Watchers::Silent } else { Watchers::Speak };
+    }
     if !drawn {
         let world = &mut *play.sim.world.borrow_mut();
         (scenario.setup)(world);
@@ -210,11 +221,13 @@ struct Play<'a> {
     outcomes: BTreeMap<&'static str, u64>,
     actions: BTreeMap<&'static str, u64>,
     deeds: Vec<(scenario::When, scenario::Deed)>,
+    /// Whose `ready` need not come again.
+    heard: BTreeSet<InstanceId>,
 }
 
-/// How a pass ended.
-enum End {
-    Done(Result<Pass, CloudError>),
+/// How a pass, or whatever a message makes us do, ended.
+enum End<T = Pass> {
+    Done(Result<T, CloudError>),
     Killed,
 }
 
@@ -294,9 +307,42 @@ impl Play<'_> {
         world.weather.strikes(kind, &mut world.rng)
     }
 
+    /// The watchers' messages. One that could not be dealt with comes again, as from SNS and Lambda.
+    fn hear(&mut self) {
+        let speakers = self.sim.world.borrow().speakers();
+        for id in speakers.into_iter().filter(|id| !self.heard.contains(id)).collect::<Vec<_>>() {
+            let sim = self.sim.clone();
+            sim.world.borrow_mut().note(|| format!("== {id} says ready"));
+            sim.world.borrow_mut().begin_pass(0);
+            let mut future = Box::pin(record_ready(&sim, &self.config, &id));
+            let end = loop {
+                if let Some(end) = poll(&mut future, &sim) {
+                    break end;
+                }
+            };
+            drop(future);
+            match &end {
+                End::Done(Ok(None)) => drop(self.heard.insert(id)),
+                End::Done(Ok(Some(pass))) => {
+                    self.sim.world.borrow_mut().note(|| format!("   {}", said(pass)));
+                    match pass.outcome {
+                        Outcome::Acted => {
+                            *self.actions.entry("record-ready").or_default() += 1;
+                            self.heard.insert(id);
+                        }
+                        Outcome::Quiet | Outcome::Gone | Outcome::Refused(_) => drop(self.heard.insert(id)),
+                        Outcome::Waiting | Outcome::Failed(_) => {}
+                    }
+                }
+                End::Done(Err(_)) | End::Killed => {}
+            }
+        }
+    }
+
     /// One pass on the enabled group, sometimes by two workers at once, and the time until the next. Whether it was
     /// quiet.
     fn pass_and_pause(&mut self) -> bool {
+        self.hear();
         let name = self.sim.world.borrow().enabled_group.clone();
         let seen = |outcomes: &BTreeMap<&'static str, u64>| -> u64 {
             outcomes.iter().filter(|(word, _)| !matches!(**word, "killed" | "unread")).map(|(_, count)| count).sum()
@@ -435,7 +481,7 @@ fn said(pass: &Pass) -> String {
 }
 
 /// One poll. `None`: the worker has given way, ask again.
-fn poll(future: &mut Pin<Box<impl Future<Output = Result<Pass, CloudError>>>>, sim: &Sim) -> Option<End> {
+fn poll<T>(future: &mut Pin<Box<impl Future<Output = Result<T, CloudError>>>>, sim: &Sim) -> Option<End<T>> {
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => Some(End::Done(result)),
         Poll::Pending => {

@@ -5,7 +5,7 @@ use planner::model::{InstanceId, LifecycleState, tag};
 use crate::region::{GroupSpec, MINUTE, Region, SECOND, TerminationPolicy, Unknowns};
 use crate::rng::Rng;
 use crate::weather::{self, Kind};
-use crate::world::{Api, World};
+use crate::world::{Api, Watchers, World};
 
 /// When a scripted deed is done: right after the first pass that leaves the region so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,16 @@ fn floored() -> GroupSpec {
 fn detaching(mut spec: GroupSpec) -> GroupSpec {
     spec.propagated.push(("spot-enabled", "true".to_owned()));
     spec.tag("spotward:removal", "detach")
+}
+
+/// Replicas join when the watcher on them has said `ready`.
+fn watched() -> GroupSpec {
+    full().tag("spotward:readiness", "watcher").tag("spotward:boot-deadline", "10m")
+}
+
+fn hook_launches(world: &mut World) {
+    let name = world.enabled_group.clone();
+    world.region.group_mut(&name).launch_hook = true;
 }
 
 /// Every scenario by name.
@@ -358,6 +368,26 @@ pub const SCENARIOS: &[Scenario] = &[
         about: "the termination policy takes the newest instance",
         group: || GroupSpec { policy: TerminationPolicy::Newest, ..full() },
         deeds: &[(When::Serving, Deed::Foreign(Kind::ScaleIn))],
+        ..PLAIN
+    },
+    Scenario {
+        name: "watcher",
+        about: "a group with a launch hook waits for the watcher on each replica to say ready",
+        group: watched,
+        setup: |world| {
+            hook_launches(world);
+            world.watchers = Watchers::Speak;
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "watcher-silent",
+        about: "the same, and no watcher speaks until the weather calms: every replica is discarded",
+        group: watched,
+        setup: |world| {
+            hook_launches(world);
+            world.watchers = Watchers::Silent;
+        },
         ..PLAIN
     },
     // A foreign change between our last look and our call: nothing can prevent it, it has to be made good.

@@ -4,7 +4,7 @@ use planner::model::{GroupName, InstanceId, LifecycleState, PurchaseOption, tag}
 
 use crate::region::{MINUTE, Seat, Source, Target};
 use crate::rng::Rng;
-use crate::world::World;
+use crate::world::{Watchers, World};
 
 /// One kind of weather.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -587,6 +587,9 @@ pub fn calm(world: &mut World) {
     world.region.interruption = 0;
     world.region.launch_failure = 0;
     world.region.pools.calm();
+    if world.watchers == Watchers::Silent {
+        world.watchers = Watchers::Speak;
+    }
     world.region.history.clear();
     let name = world.enabled_group.clone();
     let Some(group) = world.region.group(&name).cloned() else { return };

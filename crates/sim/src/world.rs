@@ -9,10 +9,10 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use engine::CloudError;
-use planner::model::{GroupName, InstanceId};
+use planner::model::{GroupName, InstanceId, RunState};
 
 use crate::oracle::{Done, Facts, Oracle};
-use crate::region::{Ms, Region, SECOND, View};
+use crate::region::{Ec2, Ms, Region, SECOND, View};
 use crate::rng::Rng;
 use crate::run::Options;
 use crate::weather::{self, Kind, Weather};
@@ -139,6 +139,19 @@ pub struct World {
     pub trace: Option<Vec<String>>,
     /// Numbers of the calls that change something.
     pub change_calls: Vec<u64>,
+    /// What the watchers on the instances do.
+    pub watchers: Watchers,
+}
+
+/// What the watchers on the instances do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watchers {
+    /// There are none, and nobody waits for them.
+    Absent,
+    /// Every instance in the region says `ready` once it is up for a while: those that it does not concern, too.
+    Speak,
+    /// They are broken until the weather calms.
+    Silent,
 }
 
 impl World {
@@ -168,7 +181,19 @@ impl World {
             stale: Vec::new(),
             trace: options.trace.then(Vec::new),
             change_calls: Vec::new(),
+            watchers: Watchers::Absent,
         }
+    }
+
+    /// Instances that are up for long enough to say `ready`.
+    pub fn speakers(&self) -> Vec<InstanceId> {
+        /// As the watcher's own default, `--ready-uptime`.
+        const UP: Ms = 30 * SECOND;
+        if self.watchers != Watchers::Speak {
+            return Vec::new();
+        }
+        let up = |ec2: &&Rc<Ec2>| ec2.state == RunState::Running && ec2.launched_at + UP <= self.region.now;
+        self.region.view.instances.values().filter(up).map(|ec2| ec2.id.clone()).collect()
     }
 
     /// A line for the trace.

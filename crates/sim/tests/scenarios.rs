@@ -13,3 +13,13 @@ fn every_scenario_is_safe_and_comes_to_rest() {
     }
     assert!(broken.is_empty(), "{} scenarios broke a promise\n{}", broken.len(), broken.join("\n\n"));
 }
+
+#[test]
+fn watchers_decide_who_joins() {
+    let count = |name: &str, action: &str| {
+        let report = run(sim::named(name).expect("in the table"), 1, &Options::default());
+        report.actions.get(action).copied().unwrap_or(0)
+    };
+    assert_eq!((count("watcher", "record-ready"), count("watcher", "attach"), count("watcher", "discard")), (2, 2, 0));
+    assert!(count("watcher-silent", "discard") > 0, "replicas whose watcher is silent are not kept");
+}

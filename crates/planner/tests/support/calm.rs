@@ -102,6 +102,7 @@ impl Calm {
             Action::Detach { victim: id, .. } => self.leave(id, LifecycleState::Detaching, now),
             Action::Terminate { member: id, .. } => self.leave(id, LifecycleState::Terminating, now),
             Action::Replace { member: id } => self.member(id).lifecycle = LifecycleState::Terminating,
+            Action::RecordReady { replica, at } => self.ours(replica).expect("ours").ready_at = Some(*at),
             Action::Note { backoff: Some(text) } => {
                 self.group().tags.insert(tag::BACKOFF.to_owned(), text.clone());
             }

@@ -318,6 +318,7 @@ impl Reader {
         let mut termination_protected = Some(false);
         let (mut seen, mut enabled) = (true, true);
         let (mut role, mut victim, mut stack, mut deadline) = (None, None, "spotward".to_owned(), None);
+        let mut ready_at = None;
         let (mut checks_ok, mut was_member, mut interrupted) = (None, false, false);
         let (mut ends_at, mut cause) = (None, Cause::Swap);
         while let Some(word) = words.next() {
@@ -359,6 +360,7 @@ impl Reader {
                 }
                 "doomed" => role = Some(Role::Doomed),
                 "finished" => role = Some(Role::Member),
+                "ready" => ready_at = Some(now - SignedDuration::from_mins(1)),
                 "deadline" => deadline = Some(now + words.duration(word)),
                 "by" => stack = words.value(word).to_owned(),
                 other => {
@@ -378,7 +380,7 @@ impl Reader {
             deadline: deadline.unwrap_or(launched_at + SignedDuration::from_mins(30)),
             stack,
             journal: None,
-            ready_at: None,
+            ready_at,
             cause,
         });
         if !attached {

@@ -3,6 +3,7 @@
 use planner::action::{Action, Finished};
 use planner::journal::{Journal, RaisedMax};
 use planner::plan::{Need, Plan};
+use planner::reason::StrayReason;
 
 use super::picture::DAY;
 
@@ -10,6 +11,8 @@ use super::picture::DAY;
 pub fn plan_text(plan: &Plan) -> String {
     let mut lines = vec![plan.swap.to_owned()];
     lines.extend(plan.action.iter().map(|done| format!("  do      {}", action(done))));
+    let never_ready = plan.ended == Some(StrayReason::NeverReady);
+    lines.extend(never_ready.then(|| format!("  since   {}", StrayReason::NeverReady)));
     lines.extend(plan.need.iter().map(|need| format!("  need    {}", need_text(need))));
     lines.extend(plan.wait.iter().map(|wait| format!("  wait    {wait}")));
     lines.extend(plan.blockers.iter().map(|blocker| format!("  blocked {blocker}")));
@@ -87,6 +90,7 @@ pub fn action(action: &Action) -> String {
             format!("finish: {}", both(replica, drop_journal.then(|| "drop the journal".to_owned())))
         }
         Action::EndDoomed { victim } => format!("end doomed {victim}"),
+        Action::RecordReady { replica, at } => format!("record that {replica} is ready at {at}"),
         Action::Note { backoff } => format!("note {}", backoff.as_deref().unwrap_or("nothing")),
     }
 }
