@@ -793,6 +793,21 @@ fn ends_a_doomed_victim() {
 }
 
 #[test]
+fn a_ready_replica_is_marked_with_the_time() {
+    check(
+        Action::RecordReady { replica: replica(), at: Timestamp::from_second(1_790_000_000).unwrap() },
+        &[],
+        expect![[r#"
+            ec2 CreateTags
+                ResourceId.1 = i-9
+                Tag.1.Key = spotward:ready
+                Tag.1.Value = 1790000000
+            done
+        "#]],
+    );
+}
+
+#[test]
 fn cooling_pools_are_noted_on_the_group() {
     check(
         Action::Note { backoff: Some("v1;t=1790000000".to_owned()) },
