@@ -21,7 +21,7 @@ build: ## Build the function (bootstrap) and the CLI (spotward) in target/releas
 	$(CARGO) build --release $(addprefix --package ,$(SDK)) --bin spotward
 	$(FUNCTION)
 
-test: test-fast watcher-test test-sdk e2e test-template ## Every test, cheapest first
+test: test-fast watcher-test test-sdk e2e test-template permissions-test ## Every test, cheapest first
 
 test-fast: ## Planner tables and properties, guard, engine, simulator, stage: no AWS SDK
 	$(CARGO) test --quiet $(addprefix --package ,$(filter-out watcher,$(FAST)))

@@ -1,6 +1,7 @@
 //! The JSON that we promise. Nothing else is serializable, and nothing of it is ever read back as a plan.
 
 use planner::action::{Action, Launch};
+use planner::backoff::Backoff;
 use planner::model::{Member, PurchaseOption};
 use planner::plan::Need;
 use planner::reason::Code;
@@ -8,6 +9,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{CloudError, Look, Outcome, Pass};
+
+/// The age that stands for a journal that nobody can read: above every limit for the age of a swap.
+const UNREADABLE_AGE_SECONDS: i64 = 2 * 60 * 60;
 
 /// A reason with its stable code.
 #[derive(Clone, Debug, Serialize)]
@@ -206,21 +210,9 @@ impl Outcome {
 pub fn pass_line(pass: &Pass, stack: &str, millis: i64) -> Value {
     let count = |hit: bool| u32::from(hit);
     let outcome = &pass.outcome;
+    let denied = matches!(outcome, Outcome::Failed(CloudError::Denied(_)));
     let mut line = json!({
-        "_aws": {
-            "Timestamp": millis,
-            "CloudWatchMetrics": [{
-                "Namespace": "spotward",
-                "Dimensions": [["stack"]],
-                "Metrics": [
-                    { "Name": "Acted", "Unit": "Count" },
-                    { "Name": "Refused", "Unit": "Count" },
-                    { "Name": "Failed", "Unit": "Count" },
-                    { "Name": "Launched", "Unit": "Count" },
-                    { "Name": "Swapped", "Unit": "Count" },
-                ],
-            }],
-        },
+        "_aws": metrics(millis, &["Refused", "Failed", "Denied", "Launched", "Swapped"], "Count"),
         "v": 1,
         "kind": "pass",
         "stack": stack,
@@ -229,6 +221,7 @@ pub fn pass_line(pass: &Pass, stack: &str, millis: i64) -> Value {
         "Acted": count(matches!(outcome, Outcome::Acted)),
         "Refused": count(matches!(outcome, Outcome::Refused(_))),
         "Failed": count(matches!(outcome, Outcome::Failed(_))),
+        "Denied": count(denied),
     });
     let planned = pass.look.as_ref().and_then(|look| look.plan.action.as_ref());
     let acted =
@@ -252,6 +245,51 @@ pub fn pass_line(pass: &Pass, stack: &str, millis: i64) -> Value {
     line["wait"] = json!(view.wait);
     line["blockers"] = json!(view.blockers);
     line
+}
+
+/// One line per tick: what a bulk look showed of all groups, as the same kind of line.
+pub fn tick_line(looks: &[Look], queued: u32, stack: &str, millis: i64) -> Value {
+    let sum = |of: fn(&Look) -> u32| looks.iter().map(of).sum::<u32>();
+    let mut metrics = metrics(millis, &["OnDemand", "Spot", "CoolingPools"], "Count");
+    let seconds = json!({ "Name": "OldestSwap", "Unit": "Seconds" });
+    metrics["CloudWatchMetrics"][0]["Metrics"].as_array_mut().expect("a list as it was made").push(seconds);
+    json!({
+        "_aws": metrics,
+        "v": 1,
+        "kind": "tick",
+        "stack": stack,
+        "groups": looks.len(),
+        "queued": queued,
+        "OnDemand": sum(|look| look.observation.group.in_service(PurchaseOption::OnDemand)),
+        "Spot": sum(|look| look.observation.group.in_service(PurchaseOption::Spot)),
+        "CoolingPools": sum(cooling_pools),
+        "OldestSwap": looks.iter().map(swap_age_seconds).max().unwrap_or(0),
+    })
+}
+
+/// The declaration that makes metrics of members of a line. CloudWatch gives ten metrics for nothing: all lines together
+/// declare no more.
+fn metrics(millis: i64, names: &[&str], unit: &str) -> Value {
+    let declared: Vec<Value> = names.iter().map(|name| json!({ "Name": name, "Unit": unit })).collect();
+    json!({
+        "Timestamp": millis,
+        "CloudWatchMetrics": [{ "Namespace": "spotward", "Dimensions": [["stack"]], "Metrics": declared }],
+    })
+}
+
+fn cooling_pools(look: &Look) -> u32 {
+    let cooling = Backoff::of(&look.observation.group).cooling(look.observation.now);
+    u32::try_from(cooling).unwrap_or(u32::MAX)
+}
+
+/// How old the group's journal is; 0 without one. One that cannot be read is an alarm of its own kind: it never ages away,
+/// so it counts as two hours.
+fn swap_age_seconds(look: &Look) -> i64 {
+    match look.observation.group.journal() {
+        None => 0,
+        Some(Ok(journal)) => look.observation.now.duration_since(journal.written_at).as_secs().max(0),
+        Some(Err(_)) => UNREADABLE_AGE_SECONDS,
+    }
 }
 
 /// The action removes a member for which its replica stands in. A replica that leaves again is no swap, and what an

@@ -2,8 +2,8 @@
 
 mod support;
 
-use engine::view::{GroupPlan, action, error_kind, pass_line};
-use engine::{CloudError, look, reconcile};
+use engine::view::{GroupPlan, action, error_kind, pass_line, tick_line};
+use engine::{CloudError, look, reconcile, survey};
 use expect_test::{Expect, expect};
 use jiff::Timestamp;
 use planner::action::{Action, Expect as Still, Finished};
@@ -202,6 +202,7 @@ fn the_line_of_a_launch() {
         expect![[r#"
             {
               "Acted": 1,
+              "Denied": 0,
               "Failed": 0,
               "Launched": 1,
               "Refused": 0,
@@ -248,6 +249,7 @@ fn the_line_of_a_victims_end_counts_a_swap() {
         expect![[r#"
             {
               "Acted": 1,
+              "Denied": 0,
               "Failed": 0,
               "Launched": 0,
               "Refused": 0,
@@ -286,7 +288,68 @@ fn a_replica_that_leaves_again_is_no_swap() {
 
 #[test]
 fn every_line_declares_its_metrics_for_the_deployment_as_a_whole() {
-    expect![[r#"{"CloudWatchMetrics":[{"Dimensions":[["stack"]],"Metrics":[{"Name":"Acted","Unit":"Count"},{"Name":"Refused","Unit":"Count"},{"Name":"Failed","Unit":"Count"},{"Name":"Launched","Unit":"Count"},{"Name":"Swapped","Unit":"Count"}],"Namespace":"spotward"}],"Timestamp":1795349100000}"#]].assert_eq(&line(&Script::of(&[]))["_aws"].to_string());
+    expect![[r#"{"CloudWatchMetrics":[{"Dimensions":[["stack"]],"Metrics":[{"Name":"Refused","Unit":"Count"},{"Name":"Failed","Unit":"Count"},{"Name":"Denied","Unit":"Count"},{"Name":"Launched","Unit":"Count"},{"Name":"Swapped","Unit":"Count"}],"Namespace":"spotward"}],"Timestamp":1795349100000}"#]].assert_eq(&line(&Script::of(&[]))["_aws"].to_string());
+}
+
+/// The line of a tick over these groups, and the metrics that it declares.
+fn check_tick(pictures: &[&str], expected: Expect) {
+    let script = Script::of(pictures);
+    let looks = run(survey(&script, &script.config())).expect("looks never fail here");
+    let mut line = tick_line(&looks, 1, "spotward", 1_795_349_100_000);
+    line.as_object_mut().expect("an object").remove("_aws").expect("declared");
+    expected.assert_eq(&(line.to_string() + "\n"));
+}
+
+#[test]
+fn the_line_of_a_tick_counts_members_pools_that_cool_and_the_age_of_the_oldest_swap() {
+    check_tick(
+        &[
+            "group web
+               i-1  on-demand
+               i-2  spot
+               tag  spotward:backoff=v1;t=29922485;us-east-1a=m5.large+30*1,m6i.large-5*1;us-east-1b=m5.large+9*2!",
+            "group workers
+               i-1  on-demand
+               i-9  spot  replaces i-1
+               journal  i-9 for i-1  desired 1  age 90m",
+        ],
+        expect![[r#"
+            {"CoolingPools":2,"OldestSwap":5400,"OnDemand":2,"Spot":2,"groups":2,"kind":"tick","queued":1,"stack":"spotward","v":1}
+        "#]],
+    );
+}
+
+#[test]
+fn an_unreadable_journal_is_an_old_one() {
+    check_tick(
+        &["group web
+             i-1  on-demand
+             tag  spotward:swap=nonsense"],
+        expect![[r#"
+            {"CoolingPools":0,"OldestSwap":7200,"OnDemand":1,"Spot":0,"groups":1,"kind":"tick","queued":1,"stack":"spotward","v":1}
+        "#]],
+    );
+}
+
+#[test]
+fn no_group_at_all_is_a_line_too() {
+    check_tick(&[], expect![[r#"
+        {"CoolingPools":0,"OldestSwap":0,"OnDemand":0,"Spot":0,"groups":0,"kind":"tick","queued":1,"stack":"spotward","v":1}
+    "#]]);
+}
+
+#[test]
+fn all_lines_together_declare_no_more_metrics_than_cloudwatch_gives_for_nothing() {
+    let names = |line: Value| -> Vec<String> {
+        let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().expect("a list").clone();
+        for metric in &metrics {
+            assert!(line[metric["Name"].as_str().expect("a name")].is_u64(), "{metric} is declared and not there");
+        }
+        metrics.iter().map(|metric| metric["Name"].as_str().expect("a name").to_owned()).collect()
+    };
+    let mut all = names(line(&Script::of(&[])));
+    all.extend(names(tick_line(&[], 0, "spotward", 0)));
+    assert!(all.len() <= 10, "{all:?}");
 }
 
 #[test]
@@ -305,6 +368,7 @@ fn the_line_of_a_refusal() {
         expect![[r#"
             {
               "Acted": 0,
+              "Denied": 0,
               "Failed": 0,
               "Launched": 0,
               "Refused": 1,
@@ -342,6 +406,7 @@ fn the_line_of_a_failure_counts_nothing_done() {
         expect![[r#"
             {
               "Acted": 0,
+              "Denied": 1,
               "Failed": 1,
               "Launched": 0,
               "Refused": 0,
@@ -387,19 +452,20 @@ fn the_line_of_a_group_that_is_gone() {
     check_line(
         Script::of(&[]),
         expect![[r#"
-        {
-          "Acted": 0,
-          "Failed": 0,
-          "Launched": 0,
-          "Refused": 0,
-          "Swapped": 0,
-          "group": "web",
-          "kind": "pass",
-          "outcome": "gone",
-          "stack": "spotward",
-          "v": 1
-        }
-    "#]],
+            {
+              "Acted": 0,
+              "Denied": 0,
+              "Failed": 0,
+              "Launched": 0,
+              "Refused": 0,
+              "Swapped": 0,
+              "group": "web",
+              "kind": "pass",
+              "outcome": "gone",
+              "stack": "spotward",
+              "v": 1
+            }
+        "#]],
     );
 }
 

@@ -15,7 +15,7 @@ use planner::model::{GroupName, InstanceId, PurchaseOption};
 use planner::policy::Config;
 use serde_json::{Value, json};
 use tracing::level_filters::LevelFilter;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 /// No pass starts so close to the end: the slowest one, with a cold market, is over by then.
 const RESERVE: Duration = Duration::from_secs(20);
@@ -120,7 +120,8 @@ impl Function {
                 }
             }
         }
-        info!(groups = looks.len(), queued, "tick");
+        let line = engine::view::tick_line(&looks, queued, &self.config.stack, Timestamp::now().as_millisecond());
+        say(&line);
         // A notice leaves no time to read prices, and comes only where there is spot.
         let has_spot = |look: &engine::Look| look.observation.group.in_service(PurchaseOption::Spot) > 0;
         if looks.iter().any(has_spot)
@@ -286,10 +287,14 @@ impl Function {
     /// The line is log, metric and audit record: it must not be wrapped.
     fn say(&self, pass: &Pass) {
         let at = pass.look.as_ref().map_or_else(Timestamp::now, |look| look.observation.now);
-        let line = engine::view::pass_line(pass, &self.config.stack, at.as_millisecond());
-        // Nobody is left to tell if stdout is gone.
-        let _ = writeln!(std::io::stdout().lock(), "{line}");
+        say(&engine::view::pass_line(pass, &self.config.stack, at.as_millisecond()));
     }
+}
+
+/// A line of ours, as it is.
+fn say(line: &Value) {
+    // Nobody is left to tell if stdout is gone.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// A look that may succeed in a moment.

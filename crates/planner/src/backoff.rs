@@ -90,6 +90,11 @@ impl Backoff {
         self.pools.values().all(|failed| failed.is_forgotten(minute(now)))
     }
 
+    /// How many pools cool at this time: their circuits are open.
+    pub fn cooling(&self, now: Timestamp) -> usize {
+        self.pools.values().filter(|failed| failed.is_open(minute(now))).count()
+    }
+
     /// Whether a pool cools here that did not there, or for longer.
     pub fn is_worse_than(&self, other: &Backoff) -> bool {
         self.pools.iter().any(|(key, failed)| other.pools.get(key).is_none_or(|before| before.until < failed.until))
