@@ -31,8 +31,8 @@ test-sdk: ## Mapping tests of the adapter, transcripts of the CLI, the release b
 	$(CARGO) test --release $(addprefix --package ,$(SDK))
 	$(MAKE) build
 
-test-template: venvs ## Lint template.yaml and check it against the code
-	.venv/bin/cfn-lint template.yaml
+test-template: venvs ## Lint the templates and check them and their pages against the code
+	.venv/bin/cfn-lint template.yaml deploy/*.yaml
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --template template.yaml
 	.venv/bin/python -m pytest --quiet tests/template
 

@@ -2,7 +2,7 @@
 
 use planner::action::{Action, Launch};
 use planner::backoff::Backoff;
-use planner::model::{Member, PurchaseOption};
+use planner::model::{GroupName, InstanceId, Member, PurchaseOption};
 use planner::plan::Need;
 use planner::reason::Code;
 use serde::Serialize;
@@ -264,6 +264,19 @@ pub fn tick_line(looks: &[Look], queued: u32, stack: &str, millis: i64) -> Value
         "Spot": sum(|look| look.observation.group.in_service(PurchaseOption::Spot)),
         "CoolingPools": sum(cooling_pools),
         "OldestSwap": looks.iter().map(swap_age_seconds).max().unwrap_or(0),
+    })
+}
+
+/// One line per interruption notice that EC2 confirms. The instance's watcher and EventBridge may both bring the same one.
+pub fn notice_line(group: &GroupName, instance: &InstanceId, stack: &str, millis: i64) -> Value {
+    json!({
+        "_aws": metrics(millis, &["Notices"], "Count"),
+        "v": 1,
+        "kind": "notice",
+        "stack": stack,
+        "group": group.as_str(),
+        "instance": instance.as_str(),
+        "Notices": 1,
     })
 }
 

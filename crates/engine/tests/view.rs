@@ -2,7 +2,7 @@
 
 mod support;
 
-use engine::view::{GroupPlan, action, error_kind, pass_line, tick_line};
+use engine::view::{GroupPlan, action, error_kind, notice_line, pass_line, tick_line};
 use engine::{CloudError, look, reconcile, survey};
 use expect_test::{Expect, expect};
 use jiff::Timestamp;
@@ -349,6 +349,7 @@ fn all_lines_together_declare_no_more_metrics_than_cloudwatch_gives_for_nothing(
     };
     let mut all = names(line(&Script::of(&[])));
     all.extend(names(tick_line(&[], 0, "spotward", 0)));
+    all.extend(names(notice_line(&web(), &InstanceId::new("i-1"), "spotward", 0)));
     assert!(all.len() <= 10, "{all:?}");
 }
 

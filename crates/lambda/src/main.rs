@@ -15,7 +15,7 @@ use planner::model::{GroupName, InstanceId, PurchaseOption};
 use planner::policy::Config;
 use serde_json::{Value, json};
 use tracing::level_filters::LevelFilter;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 /// No pass starts so close to the end: the slowest one, with a cold market, is over by then.
 const RESERVE: Duration = Duration::from_secs(20);
@@ -172,6 +172,10 @@ impl Function {
         };
         match pass {
             Some(pass) => {
+                if let Wake::Interruption(_) = wake {
+                    let now = Timestamp::now().as_millisecond();
+                    say(&engine::view::notice_line(&pass.group, instance, &self.config.stack, now));
+                }
                 self.say(&pass);
                 self.queue_if_ours(&pass.group, instance.as_str()).await
             }
