@@ -49,7 +49,7 @@ def tags(cloud):
     return [tag["Key"] for tag in cloud.describe("web")["Tags"] if tag["Key"] in ("spotward:swap", "spotward:backoff")]
 
 
-def wait(cloud, is_so, seconds=60):
+def wait(cloud, is_so, seconds=150):
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, (cloud.describe("web"), [call["action"] for call in witness.changes(cloud)])
@@ -156,7 +156,7 @@ def test_a_fault_at_every_call_of_the_road_changes_nothing_of_the_end(cloud, con
     for action in ROAD:
         cloud.control.rule(FAULTS[fault], action=action, agent=product.AGENT)
     converted.invoke(event("interruption-terminate", dying))
-    wait(cloud, lambda: is_replaced(cloud, dying), seconds=100)
+    wait(cloud, lambda: is_replaced(cloud, dying))
     assert all(rule["seen"] for rule in cloud.control.rules()), "every fault was met"
     born = cloud.instances(**{"tag:spotward:victim": dying})
     assert len(born) == 1, [instance["InstanceId"] for instance in born]
