@@ -77,6 +77,17 @@ def seconds(call):
     return datetime.datetime.fromisoformat(call["at"].replace("Z", "+00:00")).timestamp()
 
 
+def test_a_recommendation_is_followed_to_a_better_pool(cloud, converted):
+    at_risk = victim(cloud)
+    mark = cloud.control.mark()
+    converted.invoke(event("rebalance", at_risk))
+    wait(cloud, lambda: is_replaced(cloud, at_risk))
+    actions = [call["action"] for call in witness.changes(cloud, mark)]
+    assert actions.index("AttachInstances") < actions.index("TerminateInstanceInAutoScalingGroup")
+    assert witness.spot_count(cloud, "web") == 3
+    assert_at_rest(cloud)
+
+
 def test_the_replacement_is_asked_for_first_and_the_swap_follows(cloud, converted):
     dying = victim(cloud)
     cloud.control.interrupt(dying, in_seconds=120)
@@ -94,6 +105,17 @@ def test_the_replacement_is_asked_for_first_and_the_swap_follows(cloud, converte
     actions = [call["action"] for call in witness.changes(cloud, mark)]
     assert actions.index("CreateFleet") < actions.index("AttachInstances") < actions.index("TerminateInstanceInAutoScalingGroup")
     assert actions.count("CreateFleet") == 1
+    assert_at_rest(cloud)
+
+
+def test_a_notice_that_comes_before_ec2_says_so_does_not_swallow_the_true_one(cloud, converted):
+    dying = victim(cloud)
+    converted.invoke(event("watcher-interruption", dying))
+    cloud.control.interrupt(dying, in_seconds=120)
+    began = time.time()
+    converted.invoke(event("interruption-terminate", dying))
+    wait(cloud, lambda: is_replaced(cloud, dying))
+    assert time.time() - began < 90
     assert_at_rest(cloud)
 
 
@@ -160,17 +182,6 @@ def test_a_fault_at_every_call_of_the_road_changes_nothing_of_the_end(cloud, con
     assert all(rule["seen"] for rule in cloud.control.rules()), "every fault was met"
     born = cloud.instances(**{"tag:spotward:victim": dying})
     assert len(born) == 1, [instance["InstanceId"] for instance in born]
-    assert_at_rest(cloud)
-
-
-def test_a_recommendation_is_followed_to_a_better_pool(cloud, converted):
-    at_risk = victim(cloud)
-    mark = cloud.control.mark()
-    converted.invoke(event("rebalance", at_risk))
-    wait(cloud, lambda: is_replaced(cloud, at_risk))
-    actions = [call["action"] for call in witness.changes(cloud, mark)]
-    assert actions.index("AttachInstances") < actions.index("TerminateInstanceInAutoScalingGroup")
-    assert witness.spot_count(cloud, "web") == 3
     assert_at_rest(cloud)
 
 

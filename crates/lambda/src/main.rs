@@ -177,12 +177,13 @@ impl Function {
                     say(&engine::view::notice_line(&pass.group, instance, &self.config.stack, now));
                 }
                 self.say(&pass);
-                self.queue_if_ours(&pass.group, instance.as_str()).await
+                self.queue_if_ours(&pass.group, &format!("confirmed {instance}")).await
             }
-            // No member, or EC2 does not say so (yet): whoever holds the group's lock looks again.
+            // No member, or EC2 does not say so (yet): whoever holds the group's lock looks again. Another occasion than
+            // the true one: of two messages in one minute the queue drops the second.
             None => {
                 info!(instance = instance.as_str(), "no member whose end is announced");
-                self.queue_group_of(instance, instance.as_str()).await
+                self.queue_group_of(instance, &format!("unconfirmed {instance}")).await
             }
         }
     }
