@@ -576,7 +576,7 @@ impl Sim {
                     before: &before,
                     subject_before: subject_before.as_ref(),
                     protected: false,
-                    two_workers: world.interleaved,
+                    two_workers: world.two_workers,
                 };
                 world.oracle.judge_launch(&world.region, &done, &request(), &id);
             }

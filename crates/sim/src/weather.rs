@@ -265,7 +265,7 @@ pub fn act(world: &mut World, kind: Kind, name: &GroupName) {
                 if kind == Kind::Interruptions {
                     world.region.interrupt(&id);
                 } else {
-                    world.region.ec2_mut(&id).at_risk = true;
+                    world.region.recommend(&id);
                 }
             }
         }
