@@ -242,7 +242,15 @@ impl Guard<'_> {
         require(!member.protected, || format!("{leaving} is protected from scale-in"))?;
         require(self.group.desired > self.group.min_size, || format!("MinSize is {}", self.group.min_size))?;
         let dying = member.is_dying() && member.id == journal.victim;
-        require(dying || self.stands_still(Some(member)), || "members are coming or going".to_owned())?;
+        // One that ends anyway may leave an unsteady group, but not as long as it is missed.
+        let can_be_spared = || {
+            let up = |other: &&Member| other.serves() || (other.is_dying() && !is_last_call(other, self.now));
+            let left = self.group.members.iter().filter(|other| other.id != *leaving).filter(up).count();
+            left >= journal.desired as usize || is_last_call(member, self.now)
+        };
+        require((dying && can_be_spared()) || self.stands_still(Some(member)), || {
+            "members are coming or going".to_owned()
+        })?;
         // A second request for one that is leaving already might count twice.
         require(!member.lifecycle.is_leaving(), || format!("{leaving} is {}", member.lifecycle))?;
         if member.id == journal.replica {

@@ -538,7 +538,7 @@ impl<'a> Context<'a> {
             return self.give_back(journal, Some(replica));
         }
         if victim.is_dying() {
-            return self.remove_in_haste(replica, victim, policy);
+            return self.remove_in_haste(journal, replica, victim, policy);
         }
         if !replica.serves() {
             return Step::Wait(Wait::NotServing(replica.id.clone()));
@@ -602,10 +602,18 @@ impl<'a> Context<'a> {
 
     /// Both are members and the victim is dying: it leaves as soon as its replacement serves, or half a minute before its
     /// end, so that it is drained and its termination hooks run. Its place is taken in any case; that others come and
-    /// go does not matter.
-    fn remove_in_haste(&self, replica: &Member, victim: &Member, policy: &Policy) -> Step {
-        if !replica.serves() && !rescue::is_last_call(victim, self.now) {
-            return Step::Wait(Wait::NotServing(replica.id.clone()));
+    /// go does not matter, unless it is needed for as long as it runs.
+    fn remove_in_haste(&self, journal: &Journal, replica: &Member, victim: &Member, policy: &Policy) -> Step {
+        if !rescue::is_last_call(victim, self.now) {
+            if !replica.serves() {
+                return Step::Wait(Wait::NotServing(replica.id.clone()));
+            }
+            let runs_on = |member: &Member| member.is_dying() && !rescue::is_last_call(member, self.now);
+            let others = self.group.members.iter().filter(|member| member.id != victim.id);
+            let left = others.filter(|member| member.serves() || runs_on(member)).count();
+            if left < journal.desired as usize {
+                return Step::Wait(Wait::Unstable { serving: self.group.serving(), desired: self.group.desired });
+            }
         }
         let mut blockers = preflight::blockers(self.group, policy, self.config, Moment::Rescue, self.now);
         // The room above is taken already.

@@ -51,6 +51,8 @@ pub enum Deed {
     InterruptAndDrain,
     /// The same, and on-demand capacity is short, too, until the weather calms.
     InterruptAndDrainAll,
+    /// A member that no swap in flight names dies at once.
+    KillOther,
     /// EC2 recommends to replace a spot member whose swap is over.
     RecommendMember,
     /// Nothing: the script waits for the state.
@@ -531,6 +533,12 @@ pub const SCENARIOS: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
+        name: "notice-and-another-dies",
+        about: "another member dies when the replacement serves and the dying member is about to leave",
+        deeds: &[(When::AllSwapped, Deed::InterruptMember), (When::Serving, Deed::KillOther)],
+        ..PLAIN
+    },
+    Scenario {
         name: "notice-no-spot",
         about: "no spot pool has capacity: the replacement is on-demand",
         group: || quick(GroupSpec::new("web", 1)),
@@ -802,6 +810,13 @@ pub fn perform(world: &mut World, deed: Deed) {
             world.region.pools.on_demand_available = false;
             world.region.launch_failure = 9_000;
             interrupt_member(world);
+        }
+        Deed::KillOther => {
+            let named = [replica_in_flight(&world.region).map(|(id, _)| id), victim_in_flight(&world.region)];
+            let seats = world.region.group(&name).map(|group| group.seats.clone()).unwrap_or_default();
+            if let Some(other) = seats.iter().find(|seat| !named.contains(&Some(seat.id.clone()))) {
+                world.region.stop_serving(&other.id);
+            }
         }
         Deed::RecommendMember => {
             if let Some(id) = spot_member(&world.region) {
