@@ -597,17 +597,16 @@ impl Aws {
         Ok(found.map(|strategy| strategy.as_str().to_owned()))
     }
 
-    /// The latest activities, where they matter: before anything starts, and when a swap does not go by the book. Our
+    /// The latest activities, where they matter: before anything starts, and once the replica is a member. Our
     /// own removal of a member was answered with the activity that counts: then nothing is asked.
     async fn activities(&self, group: &Group) -> Result<Option<Vec<Activity>>, CloudError> {
         match group.journal() {
             Some(Ok(journal)) => {
-                let member = |id: &InstanceId| group.member(id).filter(|member| !member.lifecycle.is_leaving());
                 let victim_serves =
-                    member(&journal.victim).is_some_and(|victim| victim.lifecycle == LifecycleState::InService);
-                let replica_lives = member(&journal.replica).is_some()
-                    || group.replica(&journal.replica).is_some_and(|replica| replica.state.is_alive());
-                if victim_serves && replica_lives {
+                    group.member(&journal.victim).is_some_and(|victim| victim.lifecycle == LifecycleState::InService);
+                let replica_outside = group.member(&journal.replica).is_none()
+                    && group.replica(&journal.replica).is_some_and(|replica| replica.state.is_alive());
+                if victim_serves && replica_outside {
                     return Ok(None);
                 }
                 let ending = self.memory().endings.get(&group.name).cloned();

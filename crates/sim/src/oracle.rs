@@ -324,17 +324,19 @@ impl Oracle {
                 if let Some((original, _)) = max
                     && original == after.max
                     && original != book.max
-                    && book.journal_deleted
+                    && (book.journal_deleted || book.drifted)
                     && let Some(book) = self.books.get_mut(done.group)
                 {
-                    // The owner's tools deleted the only note of a raise: nobody can tell it from his own value.
+                    // The owner's tools, or another worker, deleted the only note of a raise: nobody can tell it from his
+                    // own value.
                     book.max = original;
                     self.deletions += 1;
                 }
-                let suspends = after.journal.as_deref().and_then(|journal| field(journal, "az")) == Some("1");
+                let text = after.journal.as_deref().or(copy.map(String::as_str));
+                let suspends = text.and_then(|journal| field(journal, "az")) == Some("1");
                 if suspends
                     && book.suspended.contains("AZRebalance")
-                    && done.before.journal != after.journal
+                    && (done.before.journal != after.journal || copy.is_some())
                     && self.raced(region, done)
                 {
                     // The owner suspended it himself a moment ago, and it will be resumed with ours.
@@ -842,6 +844,6 @@ fn copies(region: &Region) -> impl Iterator<Item = &str> {
 }
 
 /// A field of a journal, by its documented format.
-fn field<'a>(journal: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(journal: &'a str, name: &str) -> Option<&'a str> {
     journal.split(';').filter_map(|part| part.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
 }

@@ -165,6 +165,24 @@ pub struct Record {
     pub ours: bool,
 }
 
+/// What EC2 tells about a spot instance, on its way to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// When it arrives.
+    pub due: Ms,
+    pub id: InstanceId,
+    pub about: About,
+}
+
+/// What it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// The instance ends in two minutes.
+    Interruption,
+    /// Its end has become more likely.
+    Rebalance,
+}
+
 /// A launch beyond desired that is followed by a termination.
 #[derive(Clone, Debug)]
 struct Exchange {
@@ -299,6 +317,10 @@ pub struct Region {
     pub keeps_history: bool,
     pub events: Vec<String>,
     pub traced: bool,
+    /// Messages on their way to us.
+    pub notices: Vec<Notice>,
+    /// How long messages are under way, each entry one copy; `None`: drawn, since EC2 delivers at best effort.
+    pub deliveries: Option<Vec<Ms>>,
     /// Scheduled actions that have set desired.
     pub fired: Vec<(GroupName, u32, u32)>,
     tokens: BTreeMap<String, (String, InstanceId)>,
@@ -331,6 +353,9 @@ impl Region {
             keeps_history: false,
             events: Vec::new(),
             traced: false,
+            notices: Vec::new(),
+            // From the event bus, and from the watcher on the instance.
+            deliveries: Some(vec![2 * SECOND, 5 * SECOND]),
             fired: Vec::new(),
             tokens: BTreeMap::new(),
             derived_templates: BTreeSet::new(),
@@ -904,6 +929,42 @@ impl Region {
         let end = self.now + 2 * MINUTE;
         self.note(|| format!("EC2 announces the end of {id} in two minutes"));
         self.ec2_mut(id).ends_at = Some(end);
+        self.tell(id, About::Interruption);
+    }
+
+    /// EC2 sees a higher risk for a spot instance.
+    pub fn recommend(&mut self, id: &InstanceId) {
+        self.note(|| format!("EC2 recommends to replace {id}"));
+        self.ec2_mut(id).at_risk = true;
+        self.tell(id, About::Rebalance);
+    }
+
+    fn tell(&mut self, id: &InstanceId, about: About) {
+        let delays = self.deliveries.clone().unwrap_or_else(|| self.draw_deliveries());
+        let now = self.now;
+        self.notices.extend(delays.into_iter().map(|delay| Notice { due: now + delay, id: id.clone(), about }));
+        self.notices.sort_by_key(|notice| notice.due);
+    }
+
+    /// Two channels, each of which may lose a message, be late, or deliver it twice.
+    fn draw_deliveries(&mut self) -> Vec<Ms> {
+        let mut delays = Vec::new();
+        for _channel in 0..2 {
+            let soon = self.rng.between(1, 10) * SECOND;
+            match self.rng.below(10) {
+                0 | 1 => {}
+                2 => delays.push(self.rng.between(20, 180) * SECOND),
+                3 => delays.extend([soon, soon + self.rng.between(0, 60) * SECOND]),
+                _ => delays.push(soon),
+            }
+        }
+        delays
+    }
+
+    /// The messages that have arrived by now.
+    pub fn arrived(&mut self) -> Vec<Notice> {
+        let count = self.notices.iter().take_while(|notice| notice.due <= self.now).count();
+        self.notices.drain(..count).collect()
     }
 
     /// The machine is gone at once, whoever did it.

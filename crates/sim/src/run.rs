@@ -9,13 +9,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use engine::watcher::record_ready;
-use engine::{CloudError, Outcome, Pass, reconcile};
+use engine::{CloudError, Outcome, Pass, rebalance, reconcile, rescue};
 use planner::model::{GroupName, InstanceId};
 use planner::policy::Config;
 
 use crate::market::Pools;
 use crate::oracle::{Oracle, Promise, Violation};
-use crate::region::{MINUTE, Ms, Region, SECOND, Unknowns};
+use crate::region::{About, MINUTE, Ms, Notice, Region, SECOND, Unknowns};
 use crate::rng::Rng;
 use crate::scenario::{self, Scenario};
 use crate::weather::{self, Kind, Weather};
@@ -184,6 +184,9 @@ pub fn run(scenario: &Scenario, seed: u64, options: &Options) -> RunReport {
     let mut region = Region::new(START + rng.between(0, 600) * SECOND, seed, Pools::new(), unknowns);
     region.traced = options.trace;
     region.keeps_history = storm.chance(Kind::StaleRead) + storm.chance(Kind::StaleLook) > 0;
+    if drawn {
+        region.deliveries = None;
+    }
     region.create(&spec);
     region.create(&scenario::decoy());
     let mut oracle = Oracle::default();
@@ -225,11 +228,14 @@ struct Play<'a> {
     heard: BTreeSet<InstanceId>,
 }
 
-/// How a pass, or whatever a message makes us do, ended.
-enum End<T = Pass> {
+/// How a pass, or whatever a message makes us do, ended. `None`: what a message was about is no member of any group.
+enum End<T = Option<Pass>> {
     Done(Result<T, CloudError>),
     Killed,
 }
+
+/// One invocation at work.
+type Work<'a> = Pin<Box<dyn Future<Output = Result<Option<Pass>, CloudError>> + 'a>>;
 
 impl Play<'_> {
     fn broken(&self) -> bool {
@@ -273,7 +279,8 @@ impl Play<'_> {
             let quiet = self.pass_and_pause();
             self.script();
             let world = self.sim.world.borrow();
-            at_rest = if quiet && world.oracle.unrest(&world.region).is_empty() && self.deeds.is_empty() {
+            let told_all = world.region.notices.is_empty();
+            at_rest = if quiet && told_all && world.oracle.unrest(&world.region).is_empty() && self.deeds.is_empty() {
                 at_rest + 1
             } else {
                 0
@@ -345,14 +352,18 @@ impl Play<'_> {
         self.hear();
         let name = self.sim.world.borrow().enabled_group.clone();
         let seen = |outcomes: &BTreeMap<&'static str, u64>| -> u64 {
-            outcomes.iter().filter(|(word, _)| !matches!(**word, "killed" | "unread")).map(|(_, count)| count).sum()
+            outcomes
+                .iter()
+                .filter(|(word, _)| !matches!(**word, "killed" | "unread" | "message"))
+                .map(|(_, count)| count)
+                .sum()
         };
         let before = seen(&self.outcomes);
-        let goes_on = if self.options.two_workers || self.strikes(Kind::TwoWorkers) {
-            self.pass_of_two(&name)
-        } else {
-            self.pass(&name)
-        };
+        let workers = if self.options.two_workers || self.strikes(Kind::TwoWorkers) { 2 } else { 1 };
+        let messages = self.messages();
+        let woken = !messages.is_empty();
+        // A message wakes the group after it has been answered, whatever the passes before it said.
+        let goes_on = self.at_once(&name, workers, messages) || woken;
         let looked = seen(&self.outcomes) > before;
         let pause = match goes_on {
             _ if self.strikes(Kind::DoubledEvent) => 0,
@@ -361,60 +372,89 @@ impl Play<'_> {
             false => 60,
         };
         let world = &mut *self.sim.world.borrow_mut();
-        world.advance(pause * SECOND);
+        // Whoever has something to tell us does not wait for our tick.
+        let end = world.region.now + pause * SECOND;
+        while world.region.now < end && world.region.notices.first().is_none_or(|next| next.due > world.region.now) {
+            let next = world.region.notices.first().map_or(end, |next| next.due);
+            let step = 5 * SECOND;
+            world.advance((next.min(end) - world.region.now).min(step));
+        }
         let region = &world.region;
         world.oracle.look_around(region, looked);
         !goes_on
     }
 
-    fn pass(&mut self, name: &GroupName) -> bool {
-        self.passes += 1;
-        let number = self.passes;
-        let sim = self.sim.clone();
-        sim.world.borrow_mut().note(|| format!("== pass {number} on {name}"));
-        sim.world.borrow_mut().begin_pass(0);
-        let mut future = Box::pin(reconcile(&sim, &self.config, name));
-        let end = loop {
-            if let Some(end) = poll(&mut future, &sim) {
-                break end;
-            }
-        };
-        drop(future);
-        self.note(name, 0, &end)
+    /// The messages that have arrived by now.
+    fn messages(&self) -> Vec<Notice> {
+        let world = &mut *self.sim.world.borrow_mut();
+        let messages = world.region.arrived();
+        messages.iter().filter(|notice| notice.about == About::Interruption).for_each(|_| {
+            world.weather.count(Kind::Interruptions);
+        });
+        messages
     }
 
-    /// Two workers on one group, their calls interleaved as the seed wants it.
-    fn pass_of_two(&mut self, name: &GroupName) -> bool {
+    fn pass(&mut self, name: &GroupName) -> bool {
+        self.at_once(name, 1, Vec::new())
+    }
+
+    /// So many workers on one group, and beside them whoever answers the messages: their calls interleaved as the seed
+    /// wants it. Messages work beside the queue, on purpose.
+    fn at_once(&mut self, name: &GroupName, workers: usize, messages: Vec<Notice>) -> bool {
         self.passes += 1;
         let number = self.passes;
-        let (first, second) = (self.sim.worker(0), self.sim.worker(1));
-        first.world.borrow_mut().note(|| format!("== pass {number} on {name}, by two workers"));
-        first.world.borrow_mut().begin_pass(0);
-        first.world.borrow_mut().begin_pass(1);
-        first.world.borrow_mut().interleaved = true;
-        let mut one = Box::pin(reconcile(&first, &self.config, name));
-        let mut two = Box::pin(reconcile(&second, &self.config, name));
-        let (mut end_one, mut end_two) = (None, None);
-        while end_one.is_none() || end_two.is_none() {
-            if end_one.is_none() {
-                end_one = poll(&mut one, &first);
-            }
-            if end_two.is_none() {
-                end_two = poll(&mut two, &second);
+        let sims: Vec<Sim> = (0..workers + messages.len()).map(|worker| self.sim.worker(worker)).collect();
+        {
+            let world = &mut *self.sim.world.borrow_mut();
+            let by_two = if workers > 1 { ", by two workers" } else { "" };
+            let told: String =
+                messages.iter().map(|notice| format!(", and {:?} of {} is told", notice.about, notice.id)).collect();
+            world.note(|| format!("== pass {number} on {name}{by_two}{told}"));
+            (0..sims.len()).for_each(|worker| world.begin_pass(worker));
+            world.interleaved = sims.len() > 1;
+            world.two_workers = workers > 1;
+        }
+        let config = self.config.clone();
+        let mut works: Vec<Option<Work<'_>>> = sims
+            .iter()
+            .enumerate()
+            .map(|(place, sim)| -> Option<Work<'_>> {
+                let config = &config;
+                Some(match messages.get(place.wrapping_sub(workers)) {
+                    None => Box::pin(async move { reconcile(sim, config, name).await.map(Some) }),
+                    Some(Notice { id, about: About::Interruption, .. }) => Box::pin(rescue(sim, config, id)),
+                    Some(Notice { id, about: About::Rebalance, .. }) => Box::pin(rebalance(sim, config, id)),
+                })
+            })
+            .collect();
+        let mut ends: Vec<Option<End>> = works.iter().map(|_| None).collect();
+        while works.iter().any(Option::is_some) {
+            for (place, sim) in sims.iter().enumerate() {
+                if let Some(work) = &mut works[place]
+                    && let Some(end) = poll(work, sim)
+                {
+                    ends[place] = Some(end);
+                    works[place] = None;
+                }
             }
         }
-        drop((one, two));
-        self.sim.world.borrow_mut().interleaved = false;
-        let ends = [end_one, end_two];
-        ends.iter().flatten().enumerate().fold(false, |goes_on, (worker, end)| self.note(name, worker, end) | goes_on)
+        drop(works);
+        {
+            let world = &mut *self.sim.world.borrow_mut();
+            world.interleaved = false;
+            world.two_workers = false;
+        }
+        let ends = ends.iter().flatten().enumerate();
+        ends.fold(false, |goes_on, (worker, end)| self.note(name, worker, worker >= workers, end) | goes_on)
     }
 
     /// Writes down how a pass ended; whether another one soon is worth it.
-    fn note(&mut self, name: &GroupName, worker: usize, end: &End) -> bool {
+    fn note(&mut self, name: &GroupName, worker: usize, by_message: bool, end: &End) -> bool {
         let (outcome, goes_on) = match end {
             End::Killed => ("killed", true),
             End::Done(Err(_)) => ("unread", true),
-            End::Done(Ok(pass)) => {
+            End::Done(Ok(None)) => ("gone", false),
+            End::Done(Ok(Some(pass))) => {
                 if let (Outcome::Acted, Some(look)) = (&pass.outcome, &pass.look)
                     && let Some(action) = &look.plan.action
                 {
@@ -431,12 +471,13 @@ impl Play<'_> {
                 (word, pass.outcome.goes_on())
             }
         };
-        *self.outcomes.entry(outcome).or_default() += 1;
+        *self.outcomes.entry(if by_message { "message" } else { outcome }).or_default() += 1;
         let world = &mut *self.sim.world.borrow_mut();
         world.note(|| match end {
             End::Killed => format!("   [{worker}] killed"),
             End::Done(Err(error)) => format!("   [{worker}] could not look: {error}"),
-            End::Done(Ok(pass)) => format!("   [{worker}] {}", said(pass)),
+            End::Done(Ok(None)) => format!("   [{worker}] that is no member"),
+            End::Done(Ok(Some(pass))) => format!("   [{worker}] {}", said(pass)),
         });
         world.note_group(name);
         goes_on
@@ -481,7 +522,10 @@ fn said(pass: &Pass) -> String {
 }
 
 /// One poll. `None`: the worker has given way, ask again.
-fn poll<T>(future: &mut Pin<Box<impl Future<Output = Result<T, CloudError>>>>, sim: &Sim) -> Option<End<T>> {
+fn poll<T, F>(future: &mut Pin<Box<F>>, sim: &Sim) -> Option<End<T>>
+where
+    F: Future<Output = Result<T, CloudError>> + ?Sized,
+{
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => Some(End::Done(result)),
         Poll::Pending => {
