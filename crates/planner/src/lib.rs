@@ -24,3 +24,4 @@ pub mod rescue;
 pub mod savings;
 pub mod stats;
 pub mod swap;
+pub mod traces;

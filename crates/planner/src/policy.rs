@@ -544,6 +544,19 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// The same deployment when no group is enabled: what is in flight goes back, nothing is begun. No group can carry
+    /// the tag, since AWS lets no key be longer than 128 characters.
+    pub fn for_nobody(&self) -> Config {
+        Config { enable_key: "nobody".repeat(22), ..self.clone() }
+    }
+}
+
+/// Whether `key` is a setting of an owner, `spotward:<setting>`.
+pub fn is_setting(key: &str) -> bool {
+    key.strip_prefix(NAMESPACE).is_some_and(|short| SETTINGS.iter().any(|setting| setting.key == short))
+}
+
 /// Proof that the owner of a group asked for us. Only [`enabled`] makes one; starting a swap needs one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnabledGroup {
