@@ -156,6 +156,14 @@ impl Aws {
     }
 
     async fn tagged_groups(&self) -> Result<Vec<TaggedGroup>, CloudError> {
+        let ours = |key: &String| key.starts_with(NAMESPACE) || *key == self.config.enable_key;
+        let mut groups = self.groups_with_tags().await?;
+        groups.retain(|group| group.tags.keys().any(ours));
+        Ok(groups)
+    }
+
+    /// Every group of the region with its tags, enabled or not.
+    pub async fn groups_with_tags(&self) -> Result<Vec<TaggedGroup>, CloudError> {
         let pages = self.clients.autoscaling.describe_auto_scaling_groups().include_instances(false);
         let mut pages = pages.max_records(GROUPS_PER_PAGE).into_paginator().send();
         let mut groups = Vec::new();
@@ -165,11 +173,7 @@ impl Aws {
                 let tags = group.tags().iter();
                 let tags: Tags =
                     tags.filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default()))).collect();
-                let ours = |key: &String| key.starts_with(NAMESPACE) || *key == self.config.enable_key;
-                tags.keys().any(ours).then_some(TaggedGroup {
-                    name: GroupName::new(group.auto_scaling_group_name()?),
-                    tags,
-                })
+                Some(TaggedGroup { name: GroupName::new(group.auto_scaling_group_name()?), tags })
             }));
         }
         Ok(groups)

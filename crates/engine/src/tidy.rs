@@ -14,7 +14,7 @@ use planner::reason::Refusal;
 use planner::traces::{self, Extent, Removal, Traces, Whereabouts};
 use serde_json::{Value, json};
 
-use crate::{CloudError, Look};
+use crate::CloudError;
 
 /// At most so much is taken away in one go: the rest by the next tick.
 const REMOVALS_MAX: usize = 20;
@@ -78,11 +78,7 @@ pub async fn uninstall(cloud: &impl Tidy, config: &Config, extent: Extent) -> Re
     Ok(Tidied { timeless, ..tidied })
 }
 
-async fn look_around(
-    cloud: &impl Tidy,
-    config: &Config,
-    reach: Reach,
-) -> Result<(Traces, Whereabouts), CloudError> {
+async fn look_around(cloud: &impl Tidy, config: &Config, reach: Reach) -> Result<(Traces, Whereabouts), CloudError> {
     let traces = cloud.traces(reach).await?;
     let overdue: Vec<InstanceId> = traces.overdue(config).map(|trace| trace.id.clone()).collect();
     if overdue.is_empty() {
@@ -123,51 +119,38 @@ async fn take_away(
     Ok(tidied)
 }
 
-/// One line per tick: log and metric (CloudWatch embedded metric format) in one. `OldJournals` counts swaps that have
-/// been under way for more than an hour, and journals that cannot be read; `Unaccountable` instances of ours that nobody
-/// will end, since their tags were changed. Both are for alarms: either needs somebody.
-pub fn tick_line(looks: &[Look], queued: u32, swept: &Tidied, stack: &str, millis: i64) -> Value {
-    let now = looks.iter().map(|look| look.observation.now).max();
-    let ages: Vec<Option<i64>> = looks
-        .iter()
-        .filter_map(|look| look.observation.group.journal())
-        .map(|journal| {
-            let written_at = journal.ok()?.written_at;
-            Some(now?.duration_since(written_at).as_secs())
-        })
-        .collect();
-    let old = |age: &&Option<i64>| age.is_none_or(|age| age >= traces::OLD_JOURNAL.as_secs());
-    let metric = |name: &str| json!({ "Name": name, "Unit": "Count" });
-    json!({
+impl Tidied {
+    /// Nothing was to be done and nothing is amiss.
+    pub fn is_quiet(&self) -> bool {
+        let Self { done, refused, failed, timeless } = self;
+        done.is_empty() && refused.is_empty() && failed.is_empty() && timeless.is_empty()
+    }
+}
+
+/// What the sweep of a tick came to, as one line: log and metric (CloudWatch embedded metric format) in one. `None` if it
+/// found nothing. `Unaccountable` counts instances of ours that nobody will end, since their tags were changed: it is for
+/// an alarm, they need somebody.
+pub fn sweep_line(swept: &Tidied, stack: &str, millis: i64) -> Option<Value> {
+    if swept.is_quiet() {
+        return None;
+    }
+    let ids: Vec<&str> = swept.timeless.iter().map(InstanceId::as_str).collect();
+    Some(json!({
         "_aws": {
             "Timestamp": millis,
             "CloudWatchMetrics": [{
                 "Namespace": "spotward",
                 "Dimensions": [["stack"]],
-                "Metrics": [metric("OldJournals"), metric("Unaccountable"), metric("Swept")],
+                "Metrics": [{ "Name": "Unaccountable", "Unit": "Count" }],
             }],
         },
         "v": 1,
-        "kind": "tick",
+        "kind": "sweep",
         "stack": stack,
-        "groups": looks.len(),
-        "queued": queued,
-        "swaps": ages.len(),
-        "oldest_journal_seconds": ages.iter().flatten().max(),
-        "OldJournals": ages.iter().filter(old).count(),
-        "Unaccountable": swept.timeless.len(),
-        "Swept": swept.done.len(),
-        "swept": swept.done.iter().map(said).collect::<Vec<_>>(),
+        "Unaccountable": ids.len(),
+        "unaccountable": ids,
+        "done": swept.done.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "refused": swept.refused.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "failed": swept.failed.iter().map(|(removal, error)| format!("{}: {error}", said(removal))).collect::<Vec<_>>(),
-    })
-}
-
-fn said(removal: &Removal) -> String {
-    let name = removal.name();
-    match removal {
-        Removal::End { instance } | Removal::InstanceTags { instance, .. } => format!("{name} {instance}"),
-        Removal::Template { id } => format!("{name} {id}"),
-        Removal::GroupTags { group, .. } => format!("{name} {group}"),
-    }
+        "failed": swept.failed.iter().map(|(removal, error)| format!("{removal}: {error}")).collect::<Vec<_>>(),
+    }))
 }

@@ -18,6 +18,7 @@ pub mod pace;
 pub mod payback;
 pub mod plan;
 pub mod policy;
+pub mod predecessor;
 pub mod preflight;
 pub mod reason;
 pub mod rescue;

@@ -4,6 +4,7 @@
 //! group is gone or whose tags no longer name one, and derived launch templates that nothing needs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,8 +17,6 @@ use crate::policy::{Config, NAMESPACE, is_setting};
 pub const GRACE: SignedDuration = SignedDuration::from_mins(5);
 /// So long after its deadline an instance is ended whoever should have done it.
 pub const FORSAKEN: SignedDuration = SignedDuration::from_hours(1);
-/// A swap takes minutes: a journal this old needs somebody.
-pub const OLD_JOURNAL: SignedDuration = SignedDuration::from_hours(1);
 /// The tag that Auto Scaling puts on its members.
 const MEMBER_OF: &str = "aws:autoscaling:groupName";
 /// The tag that EC2 puts on what a fleet launches.
@@ -121,6 +120,17 @@ impl Removal {
             Self::Template { .. } => "delete-template",
             Self::InstanceTags { .. } => "untag-instance",
             Self::GroupTags { .. } => "untag-group",
+        }
+    }
+}
+
+impl fmt::Display for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::End { instance } => write!(f, "terminate {instance}"),
+            Self::Template { id } => write!(f, "delete launch template {id}"),
+            Self::InstanceTags { instance, fleet: _, keys } => write!(f, "untag {instance}: {}", keys.join(", ")),
+            Self::GroupTags { group, keys } => write!(f, "untag group {group}: {}", keys.join(", ")),
         }
     }
 }
@@ -246,14 +256,13 @@ pub fn uninstall(traces: &Traces, extent: Extent, config: &Config) -> Vec<Remova
     };
     let in_flight = traces.in_flight(config);
     let ours = |key: &str| key.starts_with(NAMESPACE) && (with_settings || !is_setting(key));
-    let instances = traces
-        .instances
-        .iter()
-        .filter(|trace| trace.is_ours(config) && !trace.is_in_flight())
-        .map(|trace| Removal::InstanceTags {
-            instance: trace.id.clone(),
-            fleet: trace.text(FLEET).map(str::to_owned),
-            keys: keys(&trace.tags, ours),
+    let instances =
+        traces.instances.iter().filter(|trace| trace.is_ours(config) && !trace.is_in_flight()).map(|trace| {
+            Removal::InstanceTags {
+                instance: trace.id.clone(),
+                fleet: trace.text(FLEET).map(str::to_owned),
+                keys: keys(&trace.tags, ours),
+            }
         });
     let of_group = |key: &str| key != tag::SWAP && ours(key) || with_settings && key == config.enable_key;
     let groups = traces

@@ -18,13 +18,7 @@ pub fn check_removal(
     verdict(fresh, whereabouts, removal, extent, config).map_err(|why| Refusal { action: removal.name(), why })
 }
 
-fn verdict(
-    fresh: &Traces,
-    whereabouts: &Whereabouts,
-    removal: &Removal,
-    extent: Extent,
-    config: &Config,
-) -> Verdict {
+fn verdict(fresh: &Traces, whereabouts: &Whereabouts, removal: &Removal, extent: Extent, config: &Config) -> Verdict {
     let installed = extent == Extent::Sweep;
     match removal {
         Removal::End { instance } => {
