@@ -58,7 +58,7 @@ def main():
 def write(region):
     """The variables, with waits set short: instances of the stage boot at once."""
     wanted = region.environment(SPOTWARD_DEFAULTS=product.defaults(retry_window="30s"), AWS_DEFAULT_REGION=region.region)
-    lines = [f"export {key}={shlex.quote(value)}" for key, value in sorted(wanted.items()) if key.startswith(("AWS_", "SPOTWARD_"))]
+    lines = [f"export {key}={shlex.quote(value)}" for key, value in sorted(wanted.items()) if key.startswith("AWS_") or key == "SPOTWARD_DEFAULTS"]
     lines.append(f"export PATH={shlex.quote(str(pathlib.Path(product.binary('spotward')).parent))}:$PATH")
     ENVIRONMENT.parent.mkdir(exist_ok=True)
     ENVIRONMENT.write_text("\n".join(lines) + "\n")

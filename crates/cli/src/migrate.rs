@@ -155,8 +155,8 @@ fn page(name: &str, translation: &Translation, config: &Config, out: &Output) ->
     text
 }
 
-/// JSON, since values may hold commas and spaces.
-fn command_line(group: &str, key: &str, value: &str) -> String {
+/// The AWS CLI's command that writes a tag on a group. JSON, since values may hold commas and spaces.
+pub fn command_line(group: &str, key: &str, value: &str) -> String {
     let tag = json!([{
         "ResourceId": group,
         "ResourceType": "auto-scaling-group",

@@ -18,6 +18,7 @@ use crate::args;
 use crate::ask;
 use crate::cloud::World;
 use crate::failure::{Exit, Failure, one_line};
+use crate::migrate::command_line;
 use crate::output::{Output, Tone};
 use crate::plan::{GROUPS_AT_A_TIME, unknown};
 use crate::run::{self, SLOW_FACTS_LAST, Stop};
@@ -102,7 +103,7 @@ pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
         return Err(refusal.clone());
     }
     out.print(&overview(&due, &out));
-    out.print(&format!("\nWhat would be written: {KEY}={EVERYTHING} on {} groups.\n", due.len()));
+    out.print(&format!("\nWhat would be written: {KEY}={EVERYTHING} on {}.\n", groups(due.len())));
     for look in &due {
         out.print(&format!("  {}\n", old_value(&look.observation.group)));
     }
@@ -186,6 +187,10 @@ fn brought(group: &Group) -> impl Iterator<Item = &Member> {
     })
 }
 
+fn groups(count: usize) -> String {
+    if count == 1 { "one group".to_owned() } else { format!("{count} groups") }
+}
+
 /// Nothing of ours is left to bring back, and no swap is under way.
 fn is_done(look: &Look) -> bool {
     brought(&look.observation.group).next().is_none() && look.plan.swap == "idle"
@@ -205,10 +210,7 @@ fn old_value(group: &Group) -> String {
     match group.tags.get(KEY).map(String::as_str) {
         None => format!("{name}: without it now; to go back: aws autoscaling delete-tags --tags {tag}"),
         Some(EVERYTHING) => format!("{name}: it says so already"),
-        Some(old) => format!(
-            "{name}: {old} now; to go back: aws autoscaling create-or-update-tags --tags \
-             '{tag},Value={old},PropagateAtLaunch=false'"
-        ),
+        Some(old) => format!("{name}: {old} now; to go back: {}", command_line(name.as_str(), KEY, old)),
     }
 }
 

@@ -216,8 +216,8 @@ pub const OPTIONS: &[Known] = &[
         "disable_instance_rebalance_recommendation",
         Some("DisableInstanceRebalanceRecommendation"),
         None,
-        Counterpart::None,
-        "See docs/configuration.md for what is done on a rebalance recommendation.",
+        Counterpart::Setting("rebalance"),
+        "Per group: `ignore` does what `true` did. The default acts only if a better pool is to be had.",
     ),
     other(
         "sqs_queue_url",
