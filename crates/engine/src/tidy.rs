@@ -127,27 +127,18 @@ impl Tidied {
     }
 }
 
-/// What the sweep of a tick came to, as one line: log and metric (CloudWatch embedded metric format) in one. `None` if it
-/// found nothing. `Unaccountable` counts instances of ours that nobody will end, since their tags were changed: it is for
-/// an alarm, they need somebody.
-pub fn sweep_line(swept: &Tidied, stack: &str, millis: i64) -> Option<Value> {
+/// What the sweep of a tick came to, as one line of the log. `None` if it found nothing. `unaccountable` are instances of
+/// ours that nobody will end, since their tags were changed: they need somebody. No metric: the ten that CloudWatch gives
+/// for nothing are taken.
+pub fn sweep_line(swept: &Tidied, stack: &str) -> Option<Value> {
     if swept.is_quiet() {
         return None;
     }
     let ids: Vec<&str> = swept.timeless.iter().map(InstanceId::as_str).collect();
     Some(json!({
-        "_aws": {
-            "Timestamp": millis,
-            "CloudWatchMetrics": [{
-                "Namespace": "spotward",
-                "Dimensions": [["stack"]],
-                "Metrics": [{ "Name": "Unaccountable", "Unit": "Count" }],
-            }],
-        },
         "v": 1,
         "kind": "sweep",
         "stack": stack,
-        "Unaccountable": ids.len(),
         "unaccountable": ids,
         "done": swept.done.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "refused": swept.refused.iter().map(ToString::to_string).collect::<Vec<_>>(),

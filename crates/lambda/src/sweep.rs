@@ -1,8 +1,5 @@
 //! The sweep of every tick: what belongs to no group any more.
 
-use std::io::Write;
-
-use jiff::Timestamp;
 use tracing::error;
 
 use crate::Function;
@@ -13,10 +10,8 @@ impl Function {
     pub async fn sweep(&self) {
         match engine::tidy::sweep(&self.aws, &self.config).await {
             Ok(swept) => {
-                let millis = Timestamp::now().as_millisecond();
-                if let Some(line) = engine::tidy::sweep_line(&swept, &self.config.stack, millis) {
-                    // Nobody is left to tell if stdout is gone.
-                    let _ = writeln!(std::io::stdout().lock(), "{line}");
+                if let Some(line) = engine::tidy::sweep_line(&swept, &self.config.stack) {
+                    crate::say(&line);
                 }
             }
             Err(error) => error!(%error, "not swept"),
