@@ -69,7 +69,7 @@ fn count(value: Option<i32>) -> u32 {
     value.unwrap_or(0).max(0) as u32
 }
 
-fn ec2_tags(tags: &[ec2::Tag]) -> Tags {
+pub(crate) fn ec2_tags(tags: &[ec2::Tag]) -> Tags {
     tags.iter().filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default()))).collect()
 }
 

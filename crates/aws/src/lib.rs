@@ -11,6 +11,7 @@ mod market;
 mod observe;
 mod queue;
 mod template;
+mod tidy;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -18,16 +18,16 @@ use crate::convert::{self, Seen};
 use crate::error::{Kind, Refused, Service, refused};
 
 /// The most that the services put on one page, by call.
-const GROUPS_PER_PAGE: i32 = 100;
-const INSTANCES_PER_PAGE: i32 = 1000;
+pub(crate) const GROUPS_PER_PAGE: i32 = 100;
+pub(crate) const INSTANCES_PER_PAGE: i32 = 1000;
 /// Names in one DescribeAutoScalingGroups.
-const NAMES_PER_CALL: usize = 50;
+pub(crate) const NAMES_PER_CALL: usize = 50;
 /// Instance ids in one call: EC2 throttles unbounded filters, and long lists of ids are answered on one page.
 const IDS_PER_CALL: usize = 500;
 /// EC2 refills twenty describe calls a second, for everybody in the account.
 const BATCHES_AT_A_TIME: usize = 4;
 /// Ids in one DescribeAutoScalingInstances.
-const MEMBER_IDS_PER_CALL: usize = 50;
+pub(crate) const MEMBER_IDS_PER_CALL: usize = 50;
 /// Enough to see what runs, what ended last, and our own decrement.
 const ACTIVITIES: i32 = 20;
 /// Scheduled actions further ahead matter to nobody now.
@@ -319,7 +319,7 @@ impl Aws {
         Ok(groups)
     }
 
-    async fn groups_named(&self, names: &[GroupName]) -> Result<Vec<asg::AutoScalingGroup>, CloudError> {
+    pub(crate) async fn groups_named(&self, names: &[GroupName]) -> Result<Vec<asg::AutoScalingGroup>, CloudError> {
         let mut groups = Vec::new();
         for names in names.chunks(NAMES_PER_CALL) {
             let answer = self
@@ -806,7 +806,7 @@ mod ec2_version {
     pub(super) use aws_sdk_ec2::operation::describe_launch_template_versions::DescribeLaunchTemplateVersionsOutput as Answer;
 }
 
-fn filter(name: String, values: impl IntoIterator<Item = String>) -> ec2::Filter {
+pub(crate) fn filter(name: String, values: impl IntoIterator<Item = String>) -> ec2::Filter {
     ec2::Filter::builder().name(name).set_values(Some(values.into_iter().collect())).build()
 }
 

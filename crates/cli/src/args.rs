@@ -92,9 +92,12 @@ macro_rules! commands {
 commands! {
     "Look" {
         Plan = plan,
+        Migrate = migrate,
     }
     "Act" {
         Run = run,
+        Revert = revert,
+        Uninstall = uninstall,
     }
     "Try out" {
         Simulate = simulate,

@@ -6,13 +6,18 @@ use std::sync::Arc;
 
 use aws::Aws;
 use engine::snapshot::{Snapshot, SnapshotError};
+use engine::tidy::{Reach, Tidy};
 use engine::{Cloud, CloudError, Scope};
 use planner::action::Action;
 use planner::market::Market;
 use planner::model::{GroupName, InstanceId, Observation, Platform};
 use planner::policy::{Config, enabled};
+use planner::traces::{Removal, TaggedGroup, Traces, Whereabouts};
 
 use crate::failure::Failure;
+
+/// What a snapshot says to whoever would change it.
+const UNCHANGEABLE: &str = "a snapshot cannot be changed";
 
 /// A region, live or saved.
 pub enum World {
@@ -79,6 +84,23 @@ impl World {
         Ok(names)
     }
 
+    /// Every group with its tags.
+    pub async fn groups_with_tags(&self) -> Result<Vec<TaggedGroup>, CloudError> {
+        let tagged = |seen: &Observation| TaggedGroup { name: seen.group.name.clone(), tags: seen.group.tags.clone() };
+        match self {
+            World::Live(aws) => aws.groups_with_tags().await,
+            World::Saved(saved) => Ok(saved.groups.values().map(tagged).collect()),
+        }
+    }
+
+    /// Writes a tag of an owner on his group.
+    pub async fn set_setting(&self, group: &GroupName, key: &str, value: &str) -> Result<(), CloudError> {
+        match self {
+            World::Live(aws) => aws.set_setting(group, key, value).await,
+            World::Saved(_) => Err(CloudError::Rejected(UNCHANGEABLE.to_owned())),
+        }
+    }
+
     /// What this world's "no" means for the caller: a snapshot that lacks something is a file, not AWS.
     pub fn failure(&self, error: &CloudError) -> Failure {
         match (self, error) {
@@ -109,6 +131,29 @@ impl Cloud for World {
         match self {
             World::Live(aws) => aws.apply(group, action).await,
             World::Saved(saved) => saved.apply(group, action).await,
+        }
+    }
+}
+
+impl Tidy for World {
+    async fn traces(&self, reach: Reach) -> Result<Traces, CloudError> {
+        match self {
+            World::Live(aws) => aws.traces(reach).await,
+            World::Saved(_) => Err(CloudError::Rejected("a snapshot does not hold all of a region".to_owned())),
+        }
+    }
+
+    async fn whereabouts(&self, instances: &[InstanceId], groups: &[GroupName]) -> Result<Whereabouts, CloudError> {
+        match self {
+            World::Live(aws) => aws.whereabouts(instances, groups).await,
+            World::Saved(_) => Err(CloudError::Rejected("a snapshot does not hold all of a region".to_owned())),
+        }
+    }
+
+    async fn remove(&self, removal: &Removal) -> Result<(), CloudError> {
+        match self {
+            World::Live(aws) => aws.remove(removal).await,
+            World::Saved(_) => Err(CloudError::Rejected(UNCHANGEABLE.to_owned())),
         }
     }
 }
@@ -179,7 +224,7 @@ impl Cloud for SnapshotCloud {
     }
 
     async fn apply(&self, _group: &GroupName, _action: &Action) -> Result<(), CloudError> {
-        Err(CloudError::Rejected("a snapshot cannot be changed".to_owned()))
+        Err(CloudError::Rejected(UNCHANGEABLE.to_owned()))
     }
 }
 

@@ -3,15 +3,19 @@
 //! Nothing is decided here. What to do comes from the planner through the engine, exactly as in the function.
 
 mod args;
+mod ask;
 mod calls;
 mod cloud;
 mod failure;
 mod fix;
+mod migrate;
 mod money;
 mod output;
 mod plan;
+mod revert;
 mod run;
 mod simulate;
+mod uninstall;
 mod words;
 
 use std::process::ExitCode;

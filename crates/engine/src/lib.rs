@@ -7,6 +7,7 @@
 mod cloud;
 pub mod settings;
 pub mod snapshot;
+pub mod tidy;
 pub mod trigger;
 pub mod view;
 pub mod watcher;

@@ -2,6 +2,8 @@
 //!
 //! The only place that sleeps, and the only one that reads this function's environment.
 
+mod sweep;
+
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -129,6 +131,8 @@ impl Function {
         {
             warn!(%error, "prices not read ahead");
         }
+        // After the groups: they are in more of a hurry.
+        self.sweep().await;
         match failure {
             None => Ok(json!({ "groups": looks.len(), "queued": queued })),
             Some(error) => Err(error.into()),

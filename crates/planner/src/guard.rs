@@ -2,7 +2,11 @@
 //!
 //! Written apart from the planner and by its own light: a refusal is a bug over there, or a race with the world.
 
+mod removal;
+
 use jiff::{SignedDuration, Timestamp};
+
+pub use removal::check_removal;
 
 use crate::action::{Action, Expect, Finished, Launch};
 use crate::backoff::Backoff;

@@ -11,13 +11,14 @@ mod region;
 mod rng;
 mod run;
 mod scenario;
+mod tidy;
 mod trace;
 mod weather;
 mod world;
 
 pub use oracle::{Promise, Violation};
 pub use region::Unknowns;
-pub use run::{Options, RunReport, Storm, run};
+pub use run::{Finale, Options, RunReport, Storm, run};
 pub use scenario::{SCENARIOS, Scenario, named};
 pub use weather::{Kind, Weather};
 pub use world::Blow;

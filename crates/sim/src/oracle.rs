@@ -228,6 +228,8 @@ pub struct Oracle {
     launches: Vec<(Ms, GroupName, String, String)>,
     /// Passes that saw an instance past its deadline.
     late: BTreeMap<InstanceId, u32>,
+    /// Everything is being taken back: nobody has to be replaced any more.
+    pub winding_down: bool,
     /// Scale-outs that AWS capped at MaxSize because our +1 took the last place.
     pub swallowed: u64,
 }
@@ -548,6 +550,19 @@ impl Oracle {
         }
     }
 
+    /// The sweep is about to end an instance, outside any pass over a group: it has to be ours, past its deadline, and a
+    /// member of nothing.
+    pub fn judge_sweep(&mut self, region: &Region, id: &InstanceId) {
+        let Some(ec2) = region.ec2(id).cloned().filter(|ec2| ec2.state.is_alive()) else { return };
+        let role = ec2.tags.get(tag::ROLE).map(String::as_str);
+        let due = ec2.tags.get(tag::DEADLINE).and_then(|text| text.parse::<Ms>().ok()).map(|seconds| seconds * SECOND);
+        let over = due.is_some_and(|due| due + 5 * MINUTE <= region.now);
+        let member_of = region.group_of(id);
+        if !matches!(role, Some("replica" | "doomed")) || !over || member_of.is_some() {
+            self.object(region, Promise::HandsOff, || format!("the sweep ends {id}, {role:?} of {member_of:?}"));
+        }
+    }
+
     /// A launch of ours has been made.
     pub fn judge_launch(
         &mut self,
@@ -757,7 +772,7 @@ impl Oracle {
             if serving < group.desired || serving > group.desired && free {
                 unrest.push((Promise::Liveness, format!("{name}: {serving} of {} serve", group.desired)));
             }
-            if book.enabled() && serving == group.desired {
+            if book.enabled() && serving == group.desired && !self.winding_down {
                 self.unswapped(region, name, book, &mut unrest);
             }
         }

@@ -606,7 +606,7 @@ fn enabled_or_in_flight_or_denied(world: &mut World, group: &GroupName, action: 
     enabled_or_denied(world, group, action)
 }
 
-fn timestamp(at: Ms) -> Timestamp {
+pub(crate) fn timestamp(at: Ms) -> Timestamp {
     Timestamp::from_millisecond(at).unwrap_or_default()
 }
 

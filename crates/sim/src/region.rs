@@ -324,7 +324,7 @@ pub struct Region {
     /// Scheduled actions that have set desired.
     pub fired: Vec<(GroupName, u32, u32)>,
     tokens: BTreeMap<String, (String, InstanceId)>,
-    derived_templates: BTreeSet<String>,
+    derived_templates: BTreeMap<String, Ms>,
     next_id: u32,
     next_tick: Ms,
     next_seq: u64,
@@ -358,7 +358,7 @@ impl Region {
             deliveries: Some(vec![2 * SECOND, 5 * SECOND]),
             fired: Vec::new(),
             tokens: BTreeMap::new(),
-            derived_templates: BTreeSet::new(),
+            derived_templates: BTreeMap::new(),
             next_id: 0,
             next_tick: start + TICK,
             next_seq: 1,
@@ -753,7 +753,18 @@ impl Region {
 
     /// `CreateLaunchTemplate` for a launch configuration, under a name that follows from it: existing is as good as made.
     pub fn derive_template(&mut self, name: String) {
-        self.derived_templates.insert(name);
+        let now = self.now;
+        self.derived_templates.entry(name).or_insert(now);
+    }
+
+    /// Templates that we made, and when.
+    pub fn derived_templates(&self) -> impl Iterator<Item = (&String, Ms)> {
+        self.derived_templates.iter().map(|(name, at)| (name, *at))
+    }
+
+    /// `DeleteLaunchTemplate`. Instances that were launched from it run on.
+    pub fn delete_template(&mut self, name: &str) {
+        self.derived_templates.remove(name);
     }
 
     /// `CreateFleet` of type `instant` with a target capacity of one.

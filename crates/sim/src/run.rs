@@ -10,8 +10,9 @@ use std::task::{Context, Poll, Waker};
 
 use engine::watcher::record_ready;
 use engine::{CloudError, Outcome, Pass, rebalance, reconcile, rescue};
-use planner::model::{GroupName, InstanceId};
-use planner::policy::Config;
+use planner::model::{GroupName, InstanceId, LifecycleState, PurchaseOption, tag};
+use planner::policy::{Config, NAMESPACE, is_setting};
+use planner::traces::Extent;
 
 use crate::market::Pools;
 use crate::oracle::{Oracle, Promise, Violation};
@@ -44,6 +45,17 @@ pub enum Storm {
     Given(Weather),
 }
 
+/// How a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finale {
+    /// The groups settle.
+    Settle,
+    /// Half-way through the storm the owner wants everything on-demand again.
+    Revert,
+    /// Half-way through the storm nothing is begun any more; what is left of us is taken away.
+    Uninstall,
+}
+
 /// How to run.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -61,6 +73,8 @@ pub struct Options {
     pub without: Vec<Kind>,
     /// Keep a trace.
     pub trace: bool,
+    /// How it ends.
+    pub finale: Finale,
 }
 
 impl Default for Options {
@@ -73,6 +87,7 @@ impl Default for Options {
             two_workers: false,
             without: Vec::new(),
             trace: false,
+            finale: Finale::Settle,
         }
     }
 }
@@ -114,6 +129,10 @@ pub struct RunReport {
     pub drifts: u64,
     /// Calls that the role's policy refused.
     pub denied: u64,
+    /// Unprotected spot members in service that we brought, at the end.
+    pub spot_left: u32,
+    /// What still carries a mark of ours at the end; filled after an uninstall.
+    pub marks_left: Vec<String>,
     /// Pass by pass, if asked for.
     pub trace: Vec<String>,
 }
@@ -213,6 +232,9 @@ pub fn run(scenario: &Scenario, seed: u64, options: &Options) -> RunReport {
     }
     play.storm();
     let calm_passes = play.calm();
+    if options.finale == Finale::Uninstall {
+        play.tidy_up(4);
+    }
     play.report(if drawn { "weather" } else { scenario.name }, seed, calm_passes)
 }
 
@@ -248,6 +270,9 @@ impl Play<'_> {
             if self.broken() {
                 return;
             }
+            if number == passes / 2 {
+                self.turn();
+            }
             // The group that nobody enabled is looked at as well.
             if number % 12 == 3 {
                 self.pass(&GroupName::new("decoy"));
@@ -260,6 +285,57 @@ impl Play<'_> {
                 self.sim.world.borrow_mut().advance(minutes * MINUTE);
             }
             self.script();
+        }
+        if self.options.finale == Finale::Uninstall {
+            self.tidy_up(3);
+        }
+    }
+
+    /// The owner changes his mind.
+    fn turn(&mut self) {
+        let world = &mut *self.sim.world.borrow_mut();
+        match self.options.finale {
+            Finale::Settle => {}
+            Finale::Revert => {
+                // He means it, and stays with it.
+                world.weather.set(Kind::EditFloor, 0);
+                world.weather.set(Kind::Enable, 0);
+                let name = world.enabled_group.clone();
+                if world.region.group(&name).is_some() {
+                    weather::owner_tags(world, &name, "spot-enabled", Some("true"));
+                    scenario::perform(world, scenario::Deed::FloorEverything);
+                }
+            }
+            Finale::Uninstall => {
+                world.note(|| "-- uninstall: nothing is begun any more".to_owned());
+                world.oracle.winding_down = true;
+                self.config = self.config.for_nobody();
+            }
+        }
+    }
+
+    /// Takes away what is left of us, until nothing is or `rounds` are over. A round may be cut short like any pass.
+    fn tidy_up(&mut self, rounds: u32) {
+        // The owner's own credentials and the deployment's real settings: only passes are told that nobody is enabled.
+        let config = Config::default();
+        for _ in 0..rounds {
+            if self.broken() {
+                return;
+            }
+            let sim = self.sim.clone();
+            sim.world.borrow_mut().begin_pass(0);
+            let mut future = Box::pin(engine::tidy::uninstall(&sim, &config, Extent::Uninstall));
+            let end = loop {
+                match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(result) => break Some(result),
+                    Poll::Pending if std::mem::take(&mut sim.world.borrow_mut().killed) => break None,
+                    Poll::Pending => {}
+                }
+            };
+            drop(future);
+            let world = &mut *self.sim.world.borrow_mut();
+            world.note(|| format!("== tidied up: {end:?}"));
+            world.advance(10 * SECOND);
         }
     }
 
@@ -503,9 +579,35 @@ impl Play<'_> {
             hidden: world.oracle.hidden,
             drifts: world.oracle.drifts,
             denied: world.oracle.denied,
+            spot_left: spot_left(world),
+            marks_left: if self.options.finale == Finale::Uninstall { marks(world) } else { Vec::new() },
             trace: world.trace.take().unwrap_or_default(),
         }
     }
+}
+
+/// Spot members in service that we brought and that may leave.
+fn spot_left(world: &World) -> u32 {
+    let seats = world.region.view.groups.values().flat_map(|group| &group.seats);
+    let free = seats.filter(|seat| seat.lifecycle == LifecycleState::InService && !seat.protected);
+    let spot = free.filter_map(|seat| world.region.ec2(&seat.id)).filter(|ec2| {
+        ec2.purchase == PurchaseOption::Spot && !ec2.termination_protected && ec2.tags.contains_key(tag::ROLE)
+    });
+    spot.count() as u32
+}
+
+/// Everything in the region that says that we have been there.
+fn marks(world: &World) -> Vec<String> {
+    let ours = |key: &&String| key.starts_with(NAMESPACE) && !is_setting(key);
+    let region = &world.region;
+    let groups = region.view.groups.values().flat_map(|group| {
+        group.tags.keys().filter(ours).map(|key| format!("{} carries {key}", group.name)).collect::<Vec<_>>()
+    });
+    let instances = region.view.instances.values().filter(|ec2| ec2.state.is_alive()).flat_map(|ec2| {
+        ec2.tags.keys().filter(ours).map(|key| format!("{} carries {key}", ec2.id)).collect::<Vec<_>>()
+    });
+    let templates = region.derived_templates().map(|(name, _)| format!("template {name}"));
+    groups.chain(instances).chain(templates).collect()
 }
 
 /// What was decided and what came of it.

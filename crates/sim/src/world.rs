@@ -21,6 +21,7 @@ use crate::weather::{self, Kind, Weather};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Api {
     DescribeAutoScalingGroups,
+    DescribeAutoScalingInstances,
     DescribeInstances,
     DescribeInstancesByTag,
     DescribeInstanceStatus,
@@ -29,6 +30,7 @@ pub enum Api {
     DescribeLifecycleHooks,
     DescribeInstanceRefreshes,
     DescribeScheduledActions,
+    DescribeLaunchTemplates,
     DescribeLaunchTemplateVersions,
     DescribeLaunchConfigurations,
     DescribeImages,
@@ -36,6 +38,7 @@ pub enum Api {
     DescribeInstanceTypes,
     DescribeSpotPriceHistory,
     CreateLaunchTemplate,
+    DeleteLaunchTemplate,
     CreateFleet,
     CreateTags,
     DeleteTags,
