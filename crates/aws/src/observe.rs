@@ -18,7 +18,7 @@ use crate::convert::{self, Seen};
 use crate::error::{Kind, Refused, Service, refused};
 
 /// The most that the services put on one page, by call.
-const GROUPS_PER_PAGE: i32 = 100;
+pub(crate) const GROUPS_PER_PAGE: i32 = 100;
 const INSTANCES_PER_PAGE: i32 = 1000;
 /// Names in one DescribeAutoScalingGroups.
 const NAMES_PER_CALL: usize = 50;
@@ -337,7 +337,7 @@ impl Aws {
     }
 
     /// Replicas and doomed victims, dead ones included for as long as EC2 shows them.
-    async fn our_instances(&self, mut filters: Vec<ec2::Filter>) -> Result<Vec<Seen>, CloudError> {
+    pub(crate) async fn our_instances(&self, mut filters: Vec<ec2::Filter>) -> Result<Vec<Seen>, CloudError> {
         let roles = [Role::Replica, Role::Doomed].map(|role| role.as_str().to_owned());
         filters.push(filter(format!("tag:{}", tag::ROLE), roles));
         self.instances_with(filters).await
@@ -807,7 +807,7 @@ mod ec2_version {
     pub(super) use aws_sdk_ec2::operation::describe_launch_template_versions::DescribeLaunchTemplateVersionsOutput as Answer;
 }
 
-fn filter(name: String, values: impl IntoIterator<Item = String>) -> ec2::Filter {
+pub(crate) fn filter(name: String, values: impl IntoIterator<Item = String>) -> ec2::Filter {
     ec2::Filter::builder().name(name).set_values(Some(values.into_iter().collect())).build()
 }
 

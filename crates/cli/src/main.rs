@@ -5,13 +5,21 @@
 mod args;
 mod calls;
 mod cloud;
+mod completions;
+mod doctor;
+mod document;
+mod explain;
 mod failure;
 mod fix;
+mod man;
+mod markdown;
 mod money;
 mod output;
+mod page;
 mod plan;
 mod run;
 mod simulate;
+mod status;
 mod words;
 
 use std::process::ExitCode;
