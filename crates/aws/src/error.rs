@@ -21,6 +21,8 @@ pub enum Service {
     Pricing,
     /// SQS.
     Queue,
+    /// STS.
+    Identity,
 }
 
 /// The variants of [`CloudError`], without their texts.
@@ -181,6 +183,7 @@ pub fn sort(service: Service, code: &str, message: &str) -> Kind {
         Service::LoadBalancing => LOAD_BALANCING,
         Service::Pricing => PRICING,
         Service::Queue => QUEUE,
+        Service::Identity => &[],
     };
     if let Some((_, kind)) = own.iter().chain(EVERYWHERE).find(|(known, _)| *known == code) {
         return *kind;

@@ -9,6 +9,7 @@ mod convert;
 pub mod error;
 mod market;
 mod observe;
+pub mod probe;
 mod queue;
 mod template;
 mod tidy;
@@ -48,6 +49,8 @@ pub struct Clients {
     pub pricing: aws_sdk_pricing::Client,
     /// Queue between the tick and the groups.
     pub sqs: aws_sdk_sqs::Client,
+    /// Whose credentials these are.
+    pub sts: aws_sdk_sts::Client,
 }
 
 /// A region of the account that the standard AWS configuration names.
@@ -97,6 +100,7 @@ impl Aws {
             load_balancing_v2: aws_sdk_elasticloadbalancingv2::Client::new(&sdk),
             pricing: aws_sdk_pricing::Client::from_conf(pricing.build()),
             sqs: aws_sdk_sqs::Client::new(&sdk),
+            sts: aws_sdk_sts::Client::new(&sdk),
         };
         Ok(Self { has_price_list: prices.is_some(), ..Self::with(clients, region, config) })
     }

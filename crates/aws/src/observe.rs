@@ -337,7 +337,7 @@ impl Aws {
     }
 
     /// Replicas and doomed victims, dead ones included for as long as EC2 shows them.
-    async fn our_instances(&self, mut filters: Vec<ec2::Filter>) -> Result<Vec<Seen>, CloudError> {
+    pub(crate) async fn our_instances(&self, mut filters: Vec<ec2::Filter>) -> Result<Vec<Seen>, CloudError> {
         let roles = [Role::Replica, Role::Doomed].map(|role| role.as_str().to_owned());
         filters.push(filter(format!("tag:{}", tag::ROLE), roles));
         self.instances_with(filters).await

@@ -79,11 +79,19 @@ const KIND: &str = "spotward-snapshot";
 impl Snapshot {
     /// Reads a file's text.
     pub fn parse(text: &str) -> Result<Snapshot, SnapshotError> {
-        let head: Head = serde_json::from_str(text).map_err(refuse)?;
-        if head.v != u64::from(VERSION) {
-            return Err(SnapshotError::Version { found: head.v });
+        // Another version may differ in anything: only what cannot be read as this one is asked for its version alone.
+        let file: File = match serde_json::from_str(text) {
+            Ok(file) => file,
+            Err(error) => {
+                return Err(match serde_json::from_str::<Head>(text) {
+                    Ok(head) if head.v != u64::from(VERSION) => SnapshotError::Version { found: head.v },
+                    Ok(_) | Err(_) => refuse(error),
+                });
+            }
+        };
+        if file.v != u64::from(VERSION) {
+            return Err(SnapshotError::Version { found: file.v });
         }
-        let file: File = serde_json::from_str(text).map_err(refuse)?;
         if file.kind != KIND {
             return Err(SnapshotError::Malformed(format!("its kind is {:?}, not {KIND:?}", file.kind)));
         }

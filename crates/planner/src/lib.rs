@@ -10,6 +10,7 @@ pub mod bids;
 pub mod budget;
 pub mod choose;
 pub mod compat;
+pub mod explain;
 pub mod guard;
 pub mod journal;
 pub mod market;
