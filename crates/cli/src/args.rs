@@ -92,6 +92,7 @@ macro_rules! commands {
 commands! {
     "Look" {
         Plan = plan,
+        Report = report,
     }
     "Act" {
         Run = run,

@@ -10,6 +10,7 @@ mod fix;
 mod money;
 mod output;
 mod plan;
+mod report;
 mod run;
 mod simulate;
 mod words;

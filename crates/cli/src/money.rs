@@ -40,6 +40,12 @@ impl Currency {
         format!("{} ({})", range(Self::per_hour), range(Self::per_month))
     }
 
+    /// `$1,234.50`: a sum, not a price. Of sums below ten cents the fourth digit is worth reading.
+    pub fn sum(self, micros: i64) -> String {
+        let digits = if micros != 0 && micros.abs() < 100_000 { 4 } else { 2 };
+        self.amount(micros, digits)
+    }
+
     fn amount(self, micros: i64, digits: usize) -> String {
         let sign = if micros < 0 { "-" } else { "" };
         let amount = format!("{:.digits$}", micros.unsigned_abs() as f64 / 1e6);

@@ -124,6 +124,16 @@ fn first_difference(golden: &str, actual: &str) -> String {
 }
 
 #[test]
+fn reports_for_programs_keep_to_their_schema() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema/report.schema.json");
+    let schema = serde_json::from_str(&fs::read_to_string(path).expect("the schema is there")).expect("it is JSON");
+    let output = run("spotward report --from ledger.jsonl --offline --json");
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON document on stdout");
+    assert_eq!(schema::errors(&schema, &document), Vec::<String>::new());
+    assert_eq!(document["groups"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
 fn plans_for_programs_keep_to_their_schema() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema/plan.schema.json");
     let read = |text: &str| -> serde_json::Value { serde_json::from_str(text).expect("it is JSON") };

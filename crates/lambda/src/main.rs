@@ -2,6 +2,8 @@
 //!
 //! The only place that sleeps, and the only one that reads this function's environment.
 
+mod books;
+
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -63,6 +65,7 @@ struct Function {
     config: Config,
     queue_url: Option<String>,
     pause: Duration,
+    books: books::Books,
 }
 
 impl Function {
@@ -84,7 +87,7 @@ impl Function {
             }
         };
         let aws = Aws::connect(config.clone(), None).await.map_err(|error| error.to_string())?;
-        Ok(Function { aws, config, queue_url: variable("SPOTWARD_QUEUE_URL"), pause })
+        Ok(Function { aws, config, queue_url: variable("SPOTWARD_QUEUE_URL"), pause, books: books::Books::default() })
     }
 
     async fn answer(&self, event: LambdaEvent<Value>) -> Result<Value, Error> {
@@ -128,6 +131,8 @@ impl Function {
         {
             warn!(%error, "prices not read ahead");
         }
+        // After the queueing: nobody waits for the books.
+        self.books.tick(&self.aws, &self.config.stack, &looks).await;
         match failure {
             None => Ok(json!({ "groups": looks.len(), "queued": queued })),
             Some(error) => Err(error.into()),
@@ -289,6 +294,7 @@ impl Function {
         let line = engine::view::pass_line(pass, &self.config.stack, at.as_millisecond());
         // Nobody is left to tell if stdout is gone.
         let _ = writeln!(std::io::stdout().lock(), "{line}");
+        self.books.pass(&self.aws, &self.config.stack, pass);
     }
 }
 

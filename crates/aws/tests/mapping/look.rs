@@ -515,7 +515,8 @@ fn a_look_in_haste_makes_six_calls_and_five_when_the_image_is_known() {
         DescribeAutoScalingInstances
         DescribeInstances
         DescribeLaunchTemplateVersions
-        DescribeSpotInstanceRequests"#]].assert_eq(&actions.join("\n"));
+        DescribeSpotInstanceRequests"#]]
+    .assert_eq(&actions.join("\n"));
 }
 
 #[test]
