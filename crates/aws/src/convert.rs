@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use planner::market::{Disk, InstanceSpec};
 use planner::model::{
     Activity, Ec2Facts, Group, GroupName, Image, ImageId, InstanceId, InstanceType, LaunchFacts, LaunchSource,
-    LifecycleState, Member, Provenance, PurchaseOption, Replica, Role, RunState, SubnetId, Tags, Zone,
+    LifecycleState, Member, Platform, Provenance, PurchaseOption, Replica, Role, RunState, SubnetId, Tags, Zone,
 };
 use planner::policy::Config;
 
@@ -29,6 +29,8 @@ pub(crate) struct Seen {
     pub purchase: PurchaseOption,
     pub was_member: bool,
     pub facts: Ec2Facts,
+    /// What it is billed as, in the words of the spot price history where it has a price there.
+    pub platform: String,
     pub ours: Option<Provenance>,
 }
 
@@ -97,8 +99,15 @@ pub(crate) fn seen(instance: &ec2::Instance, config: &Config) -> Option<Seen> {
             interrupted: false,
             ends_at: None,
         },
+        platform: platform(instance),
         ours: Provenance::from_tags(&tags),
     })
+}
+
+fn platform(instance: &ec2::Instance) -> String {
+    let known = instance.usage_operation().and_then(Platform::from_usage_operation);
+    let told = instance.platform_details().unwrap_or(Platform::Linux.spot_product());
+    known.map_or(told, |platform| platform.spot_product()).to_owned()
 }
 
 /// An automatic public address belongs to `amazon`, an Elastic IP address to its account.

@@ -7,6 +7,7 @@
 mod apply;
 mod convert;
 pub mod error;
+mod history;
 mod market;
 mod observe;
 pub mod probe;
@@ -26,6 +27,8 @@ use planner::action::Action;
 use planner::market::Market;
 use planner::model::{GroupName, Observation, Platform};
 use planner::policy::Config;
+
+pub use history::Ending;
 
 /// A connection that is not there by then will not come.
 const CONNECT: Duration = Duration::from_secs(5);

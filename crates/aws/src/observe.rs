@@ -63,6 +63,8 @@ type Ends = HashMap<InstanceId, Option<Timestamp>>;
 pub(crate) struct Memory {
     /// Instances as EC2 showed them first. Tags of ours are read again on every look.
     instances: HashMap<InstanceId, Seen>,
+    /// What each instance that was seen is billed as: for the books only.
+    pub platforms: HashMap<InstanceId, String>,
     termination_protected: HashMap<InstanceId, bool>,
     checks_passed: HashSet<InstanceId>,
     /// Spot instances whose end EC2 has announced, and when we asked.
@@ -141,6 +143,7 @@ impl Aws {
             observations.extend(self.vanished(name, &ours, now).await?);
         }
         let mut memory = self.memory();
+        memory.platforms.extend(members.iter().chain(&ours).map(|seen| (seen.id.clone(), seen.platform.clone())));
         memory.instances.extend(members.into_iter().map(|seen| (seen.id.clone(), seen)));
         Ok(observations)
     }
@@ -408,6 +411,9 @@ impl Aws {
         let seen = self.instances_by_id(&unseen).await?;
         let mut memory = self.memory();
         memory.instances.extend(seen.into_iter().map(|seen| (seen.id.clone(), seen)));
+        let platforms: Vec<(InstanceId, String)> =
+            memory.instances.values().map(|seen| (seen.id.clone(), seen.platform.clone())).collect();
+        memory.platforms.extend(platforms);
         let wanted = members.into_iter().chain(ours.iter().map(|seen| seen.id.clone()));
         Ok(wanted.filter_map(|id| memory.instances.get(&id).map(|seen| (id, seen.clone()))).collect())
     }

@@ -122,6 +122,7 @@ commands! {
         Explain = explain,
         Status = status,
         Doctor = doctor,
+        Report = report,
     }
     "Act" {
         Run = run,

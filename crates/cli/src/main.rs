@@ -20,6 +20,7 @@ mod output;
 mod page;
 mod plan;
 mod revert;
+mod report;
 mod run;
 mod simulate;
 mod uninstall;

@@ -45,6 +45,12 @@ impl Currency {
         if low == high { high } else { format!("{} to {high}", low.split('/').next().unwrap_or(&low)) }
     }
 
+    /// `$1,234.50`: a sum, not a price. Of sums below ten cents the fourth digit is worth reading.
+    pub fn sum(self, micros: i64) -> String {
+        let digits = if micros != 0 && micros.abs() < 100_000 { 4 } else { 2 };
+        self.amount(micros, digits)
+    }
+
     fn amount(self, micros: i64, digits: usize) -> String {
         let sign = if micros < 0 { "-" } else { "" };
         let amount = format!("{:.digits$}", micros.unsigned_abs() as f64 / 1e6);

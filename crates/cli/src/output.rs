@@ -64,6 +64,12 @@ impl Output {
         Self { colour: colours(terminal), terminal, progress }
     }
 
+    /// For text that ends up in a file.
+    pub fn plain() -> Self {
+        let progress = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        Self { colour: false, terminal: false, progress }
+    }
+
     /// Shows a moving line on stderr, if that is a terminal.
     pub fn waiting_for(&self, message: impl Into<String>) {
         if !io::stderr().is_terminal() {

@@ -138,6 +138,16 @@ fn schema_of(name: &str) -> Value {
 }
 
 #[test]
+fn reports_for_programs_keep_to_their_schema() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema/report.schema.json");
+    let schema = serde_json::from_str(&fs::read_to_string(path).expect("the schema is there")).expect("it is JSON");
+    let output = run("spotward report --from ledger.jsonl --offline --json");
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON document on stdout");
+    assert_eq!(schema::errors(&schema, &document), Vec::<String>::new());
+    assert_eq!(document["groups"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
 fn answers_for_programs_keep_to_their_schemas() {
     const SAVED: [&str; 5] =
         ["region.json", "region.json --all", "settled.json", "warming.json", "region.json web nope"];

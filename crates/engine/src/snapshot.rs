@@ -167,6 +167,15 @@ impl Text for Journal {
     }
 }
 
+impl Text for Price {
+    fn show(&self) -> String {
+        format!("{:.6}", self.dollars())
+    }
+    fn read(text: &str) -> Result<Self, String> {
+        Price::parse(text).ok_or_else(|| format!("{text:?} is not a price per hour"))
+    }
+}
+
 impl Text for LifecycleState {
     fn show(&self) -> String {
         self.to_string()
@@ -497,6 +506,10 @@ struct ProvenanceDef {
     group: GroupName,
     #[serde(with = "text")]
     victim: InstanceId,
+    #[serde(with = "maybe_text", default, skip_serializing_if = "usual")]
+    stands_for: Option<InstanceType>,
+    #[serde(with = "maybe_text", default, skip_serializing_if = "usual")]
+    bid: Option<Price>,
     #[serde(with = "text")]
     deadline: Timestamp,
     stack: String,

@@ -2,6 +2,7 @@
 //!
 //! The only place that sleeps, and the only one that reads this function's environment.
 
+mod books;
 mod sweep;
 
 use std::io::Write;
@@ -65,6 +66,7 @@ struct Function {
     config: Config,
     queue_url: Option<String>,
     pause: Duration,
+    books: books::Books,
 }
 
 impl Function {
@@ -86,7 +88,7 @@ impl Function {
             }
         };
         let aws = Aws::connect(config.clone(), None).await.map_err(|error| error.to_string())?;
-        Ok(Function { aws, config, queue_url: variable("SPOTWARD_QUEUE_URL"), pause })
+        Ok(Function { aws, config, queue_url: variable("SPOTWARD_QUEUE_URL"), pause, books: books::Books::default() })
     }
 
     async fn answer(&self, event: LambdaEvent<Value>) -> Result<Value, Error> {
@@ -133,6 +135,8 @@ impl Function {
         }
         // After the groups: they are in more of a hurry.
         self.sweep().await;
+        // After the queueing: nobody waits for the books.
+        self.books.tick(&self.aws, &self.config.stack, &looks).await;
         match failure {
             None => Ok(json!({ "groups": looks.len(), "queued": queued })),
             Some(error) => Err(error.into()),
@@ -297,6 +301,7 @@ impl Function {
     fn say(&self, pass: &Pass) {
         let at = pass.look.as_ref().map_or_else(Timestamp::now, |look| look.observation.now);
         say(&engine::view::pass_line(pass, &self.config.stack, at.as_millisecond()));
+        self.books.pass(&self.aws, &self.config.stack, pass);
     }
 }
 

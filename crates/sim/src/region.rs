@@ -11,6 +11,7 @@ use planner::model::{
     GroupName, InstanceId, InstanceType, LifecycleState, PurchaseOption, RunState, SubnetId, Tags, Zone, tag,
 };
 
+use crate::bill::Bill;
 use crate::market::Pools;
 use crate::rng::Rng;
 
@@ -96,6 +97,10 @@ pub struct Ec2 {
     pub termination_protected: bool,
     /// Launched by a call of ours.
     pub ours: bool,
+    /// The cap on its spot price that its launch asked for.
+    pub cap: Option<u64>,
+    /// When it began to shut down, and whether EC2 took it back.
+    pub ended: Option<(Ms, bool)>,
 }
 
 /// Health of a load-balancer target.
@@ -323,6 +328,8 @@ pub struct Region {
     pub deliveries: Option<Vec<Ms>>,
     /// Scheduled actions that have set desired.
     pub fired: Vec<(GroupName, u32, u32)>,
+    /// The bill, if anybody wants one.
+    pub bill: Option<Bill>,
     tokens: BTreeMap<String, (String, InstanceId)>,
     derived_templates: BTreeMap<String, Ms>,
     next_id: u32,
@@ -357,6 +364,7 @@ impl Region {
             // From the event bus, and from the watcher on the instance.
             deliveries: Some(vec![2 * SECOND, 5 * SECOND]),
             fired: Vec::new(),
+            bill: None,
             tokens: BTreeMap::new(),
             derived_templates: BTreeMap::new(),
             next_id: 0,
@@ -780,6 +788,7 @@ impl Region {
             return Ok(id.clone());
         }
         let instance_type = self.pools.take(&request)?;
+        let cap = request.overrides.iter().find(|(name, _)| *name == instance_type).and_then(|(_, cap)| *cap);
         let id = self.new_id();
         let boot = self.rng.between(10, 40) * SECOND;
         self.tokens.insert(request.token.to_owned(), (request.fingerprint, id.clone()));
@@ -801,6 +810,8 @@ impl Region {
                 at_risk: false,
                 termination_protected: false,
                 ours: true,
+                cap,
+                ended: None,
             }),
         );
         Ok(id)
@@ -831,6 +842,7 @@ impl Region {
             let ec2 = self.ec2_mut(id);
             ec2.state = RunState::ShuttingDown;
             ec2.until = now + 10 * SECOND;
+            ec2.ended = Some((now, false));
         }
         Ok(())
     }
@@ -841,6 +853,7 @@ impl Region {
     pub fn advance(&mut self, by: Ms) {
         let end = self.now + by;
         while self.next_tick <= end {
+            self.meter(self.next_tick);
             self.now = self.next_tick;
             self.next_tick += TICK;
             if self.keeps_history {
@@ -848,8 +861,16 @@ impl Region {
             }
             self.tick();
         }
+        self.meter(end);
         self.now = end;
         self.view.at = end;
+    }
+
+    /// Whatever runs costs until then what it costs now.
+    fn meter(&mut self, until: Ms) {
+        if let Some(bill) = &mut self.bill {
+            bill.run(&self.view, &self.pools, until - self.now);
+        }
     }
 
     /// Keeps the present state for stale reads: at most the last four ticks.
@@ -984,6 +1005,7 @@ impl Region {
         let owner = self.group_of(id);
         self.note(|| format!("{id} is ended from outside"));
         let ec2 = self.ec2_mut(id);
+        ec2.ended = ec2.ended.or(Some((now, ec2.ends_at.is_some_and(|end| end <= now))));
         ec2.state = RunState::ShuttingDown;
         ec2.until = now + 10 * SECOND;
         if let Some(name) = owner {
@@ -1387,6 +1409,8 @@ impl Region {
                 at_risk: false,
                 termination_protected: false,
                 ours: false,
+                cap: None,
+                ended: None,
             }),
         );
         let ready = now + group.boot + 5 * SECOND;

@@ -23,7 +23,7 @@ use crate::weather::{self, Kind, Weather};
 use crate::world::{Blow, Sim, Watchers, World};
 
 /// 2026-09-21 14:13:20 UTC.
-const START: Ms = 1_790_000_000_000;
+pub(crate) const START: Ms = 1_790_000_000_000;
 /// Passes under the weather.
 const STORM_PASSES: u32 = 24;
 /// In one of so many seeds replicas wait for their watchers.
