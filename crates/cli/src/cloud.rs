@@ -160,7 +160,7 @@ impl World {
     pub async fn groups_with_tags(&self) -> Result<Vec<TaggedGroup>, CloudError> {
         let tagged = |seen: &Observation| TaggedGroup { name: seen.group.name.clone(), tags: seen.group.tags.clone() };
         match self {
-            World::Live(aws) => aws.groups_with_tags().await,
+            World::Live(live) => live.aws.groups_with_tags().await,
             World::Saved(saved) => Ok(saved.groups.values().map(tagged).collect()),
         }
     }
@@ -168,7 +168,7 @@ impl World {
     /// Writes a tag of an owner on his group.
     pub async fn set_setting(&self, group: &GroupName, key: &str, value: &str) -> Result<(), CloudError> {
         match self {
-            World::Live(aws) => aws.set_setting(group, key, value).await,
+            World::Live(live) => live.aws.set_setting(group, key, value).await,
             World::Saved(_) => Err(CloudError::Rejected(UNCHANGEABLE.to_owned())),
         }
     }
