@@ -321,7 +321,7 @@ fn a_dying_member_stays_as_long_as_another_one_is_missing() {
            market  m5.large 0.10 spot 0.04  m6i.large 0.11 spot 0.05",
         expect![[r#"
             attached
-              wait    1 of 3 members serve
+              wait    1 of 3 members serve, or members come and go
         "#]],
     );
 }

@@ -1963,7 +1963,7 @@ fn the_activities_come_before_any_removal() {
            no-activities",
         expect![[r#"
             attached
-              wait    2 of 2 members serve
+              wait    2 of 2 members serve, or members come and go
         "#]],
     );
 }
