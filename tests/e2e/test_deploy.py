@@ -57,7 +57,7 @@ def test_deployed_and_deleted_as_the_make_targets_do_it(ministack, tmp_path):
     assert code == 1 and f"{REGION}: create" in said and "YES=1" in said, said
     assert function.client("cloudformation").list_stacks()["StackSummaries"] == [], "without an answer nothing is done"
 
-    code, said = script(ministack, tmp_path, *deploy, "--parameters", "MemorySize=512 WatcherBucket=archives", "--yes")
+    code, said = script(ministack, tmp_path, *deploy, "--parameters", "MemorySize=512 WatcherBucket=archives SavedQueries=false", "--yes")
     assert code == 0, said[-3000:]
     outputs = function.outputs()
     settings = function.client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])
