@@ -92,6 +92,8 @@ class Region:
             return EC2.format(action, f"<reservationSet>{''.join(self.instances[instance] for instance in wanted)}</reservationSet>")
         if action == "DescribeSpotInstanceRequests":
             return EC2.format(action, "<spotInstanceRequestSet/>")
+        if action == "DescribeLaunchTemplates":
+            return EC2.format(action, "<launchTemplates/>")
         return None
 
 
