@@ -258,6 +258,8 @@ def test_alarms_and_dashboard_show_only_metrics_that_are_emitted(template):
 
 
 def test_the_dashboards_queries_ask_for_fields_of_our_lines(template):
+    ledger = (ROOT / "crates/ledger/src/record.rs").read_text()
+    assert "pub saves: Option<f64>" in ledger and '"spotward": "ledger"' in ledger and "Swap(Swapped)" in ledger
     code = (ROOT / "crates/engine/src/view.rs").read_text()
     queries = [w["properties"]["query"] for w in dashboard(template) if w["type"] == "log"]
     assert queries
