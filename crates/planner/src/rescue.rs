@@ -338,7 +338,7 @@ fn elsewhere(pools: &Pools, member: &Member) -> Result<Pools, NoPool> {
 
 /// The member that leaves the native way: it ends in half a minute, nothing of ours will stand in for it, and there is
 /// something to win from leaving before its end: a load balancer drains it, and its termination hooks run.
-pub(crate) fn late<'a>(group: &'a Group, now: Timestamp) -> Option<&'a Member> {
+pub(crate) fn late(group: &Group, now: Timestamp) -> Option<&Member> {
     let has_hooks = group.details.as_ref().is_some_and(|details| !details.termination_hooks.is_empty());
     if !(group.load_balanced || has_hooks) || group.journal().is_some() {
         return None;
