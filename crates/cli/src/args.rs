@@ -131,6 +131,7 @@ commands! {
     }
     "Try out" {
         Simulate = simulate,
+        Drill = drill,
     }
     "This program" {
         Completions = completions,

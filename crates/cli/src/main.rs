@@ -9,6 +9,7 @@ mod cloud;
 mod completions;
 mod doctor;
 mod document;
+mod drill;
 mod explain;
 mod failure;
 mod fix;
