@@ -271,7 +271,7 @@ mod tests {
     fn makes_the_template_then_starts_it() {
         let (program, notes) = stand_in(
             "well",
-            "case $6 in create-*) echo '{\"experimentTemplate\":{\"id\":\"EXT1\"}}';; *) echo '{\"experiment\":{\"id\":\"EXP1\"}}';; esac",
+            "case $7 in create-*) echo '{\"experimentTemplate\":{\"id\":\"EXT1\"}}';; *) echo '{\"experiment\":{\"id\":\"EXP1\"}}';; esac",
         );
         let document = experiment(&target(), ROLE, Duration::from_secs(120)).unwrap();
         assert_eq!(start(&program, "us-east-1", &document).unwrap(), ("EXT1".to_owned(), "EXP1".to_owned()));
