@@ -21,6 +21,7 @@ pub mod policy;
 pub mod preflight;
 pub mod reason;
 pub mod rescue;
+pub mod risk;
 pub mod savings;
 pub mod stats;
 pub mod swap;

@@ -267,6 +267,7 @@ fn a_full_look_reads_the_slow_facts_once() {
                             launched_at: 2026-11-01T00:00:00Z,
                             subnet: subnet-a,
                             image: ami-1,
+                            platform: None,
                             elastic_ip: false,
                             attached_later: false,
                             reserved: false,
@@ -297,6 +298,7 @@ fn a_full_look_reads_the_slow_facts_once() {
                             launched_at: 2026-11-01T00:00:00Z,
                             subnet: subnet-a,
                             image: ami-1,
+                            platform: None,
                             elastic_ip: false,
                             attached_later: false,
                             reserved: false,
@@ -515,7 +517,8 @@ fn a_look_in_haste_makes_six_calls_and_five_when_the_image_is_known() {
         DescribeAutoScalingInstances
         DescribeInstances
         DescribeLaunchTemplateVersions
-        DescribeSpotInstanceRequests"#]].assert_eq(&actions.join("\n"));
+        DescribeSpotInstanceRequests"#]]
+    .assert_eq(&actions.join("\n"));
 }
 
 #[test]
