@@ -600,7 +600,7 @@ fn a_pool_in_which_replicas_die_young_does_not_pay() {
         minute(5),
         group(),
         expect![[r#"
-            leave i-1 [not-worth-it] a swap would pay after 9 min, and a replica would live for 7 min: 162875 of 100 interrupted a month (AWS's average 5%, 2000 of ours lost in 166 h)
+            leave i-1 [not-worth-it] a swap would pay after 9 min, and a replica would live for 7 min: 162829 of 100 interrupted a month (AWS's average 5%, 2000 of ours lost in 166 h)
         "#]],
     );
 }
