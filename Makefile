@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 
 # Crates that never compile the AWS SDK: tested first, in seconds.
-FAST := planner engine sim data charts watcher stage
+FAST := planner engine ledger sim data charts watcher stage
 # Crates that link it: one codegen profile (release) for the binaries, the mapping tests and the transcripts.
 SDK := aws lambda cli
 
@@ -43,7 +43,7 @@ lint: boundaries ## Format, clippy with warnings as errors, crate boundaries
 
 # What a crate must never depend on: PACKAGE:DEPENDENCY. An empty tree is an absent dependency.
 FORBIDDEN := planner:tokio planner:serde planner:tracing engine:tokio engine:aws-types engine:lambda_runtime \
-	data:tokio data:aws-types charts:planner charts:tokio sim:tokio sim:aws-types watcher:planner watcher:engine watcher:tokio watcher:aws-types
+	data:tokio data:aws-types charts:planner charts:tokio sim:tokio sim:aws-types sim:ledger ledger:tokio ledger:aws-types watcher:planner watcher:engine watcher:tokio watcher:aws-types
 
 boundaries: ## The planner stays pure, the watcher stays alone, nobody but `aws` links an SDK
 	@for pair in $(FORBIDDEN); do \

@@ -33,4 +33,5 @@ watcher-test: watcher watcher-tools ## Test the watcher's release build: fault m
 watcher-bench: watcher watcher-tools ## Measure the watcher against its goals: size, memory, latency, a soak, millions of fuzzed inputs
 	@command -v valgrind >/dev/null || { apt-get update -qq && apt-get install -y -qq valgrind >/dev/null; }
 	WATCHER_FUZZ_RUNS=1000000 $(CARGO) test --quiet --release --package watcher --test fuzz
+	PROPTEST_CASES=100000 $(CARGO) test --quiet --release --package engine --test watcher
 	SPOTWARD_PYTHON=$(abspath .venv/bin/python) SPOTWARD_WATCHER_BIN=$(WATCHER_BINARY) $(CARGO) bench --quiet --package watcher --bench goals

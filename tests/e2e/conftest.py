@@ -1,12 +1,18 @@
 """Servers for the whole session, an account of its own for every test."""
 
 import pathlib
+import sys
 
 import pytest
+import yaml
 
 import cloud as clouds
 import product
 import servers
+
+sys.path.insert(0, str(servers.ROOT / "tests" / "template"))
+
+from test_template import Loader, actions  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -28,14 +34,24 @@ def stage(moto, logs):
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def permitted():
+    """The actions that the function's role allows. The stage asks no policy, so what was called is compared afterwards."""
+    template = yaml.load((servers.ROOT / "template.yaml").read_text(), Loader)
+    [policy] = template["Resources"]["FunctionRole"]["Properties"]["Policies"]
+    return {action for statement in policy["PolicyDocument"]["Statement"] if statement["Effect"] == "Allow" for action in actions(statement)}
+
+
 @pytest.fixture
-def cloud(stage):
+def cloud(stage, permitted):
     """An empty account with a network over three zones."""
     made = clouds.new_cloud(stage.url).network()
     yield made
     # A test that failed half-way must not leave a call hanging for the next.
     made.control.clear_rules()
     made.control.release()
+    called = {f"{call['service']}:{call['action']}" for call in made.control.calls(agent=product.AGENT)}
+    assert called - permitted == set(), "the function's role does not allow these"
 
 
 @pytest.fixture(scope="session")

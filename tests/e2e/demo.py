@@ -169,8 +169,10 @@ def play(screen, directory, running, keep):
     show_calls(screen, calls)
     screen.title("Promises")
     good = check(screen, region, before, after, calls, settled)
+    page = report(screen, region, function)
     took = time.monotonic() - screen.start
     screen.plain(f"\n{'Everything held' if good else 'Something did not hold'}, after {took:.0f} s.")
+    screen.plain(f"The report on what these minutes saved: {screen.paint(page.as_uri(), '1')}")
     if keep:
         invite(screen, region)
         signal.pause()
@@ -243,6 +245,20 @@ def show_groups(screen, looks, prices):
         screen.plain(f"  {screen.paint(name, '1')}  {sizes}  ({GROUPS[name]})")
         for instance in by_zone(found):
             screen.plain(f"    {instance['InstanceId']}  {instance['Placement']['AvailabilityZone']}  {describe(instance, prices)}")
+
+
+def report(screen, region, function):
+    """What was saved so far, from the function's own log lines and the region's price history; the page's path."""
+    screen.title("Saved so far (spotward report)")
+    # The tick after the last swap writes down who is left; a schedule would come within the minute.
+    function.tick()
+    page = servers.ROOT / "target" / "demo-report.html"
+    lines = "\n".join(function.log())
+    told = product.spotward(region, "report", "--from", "-", "--look", stdin=lines)
+    for line in told.rstrip().splitlines():
+        screen.plain(f"  {line}")
+    product.spotward(region, "report", "--from", "-", "--look", "--html", str(page), stdin=lines)
+    return page
 
 
 # ---- while it happens ------------------------------------------------------------------------------------------------------

@@ -19,8 +19,6 @@ import servers  # noqa: E402
 import witness  # noqa: E402
 
 CALLS = pathlib.Path(__file__).with_name("calls.json")
-#: The stage calls services by the names of their signatures.
-PREFIX = {"elasticloadbalancingv2": "elasticloadbalancing"}
 
 
 def listed(params, name):
@@ -133,8 +131,7 @@ def main():
         record = Recorder(cloud)
         scenarios(cloud, record)
         calls = cloud.control.calls(agent=product.AGENT, mutating=False)
-        name = lambda call: f"{PREFIX.get(call['service'], call['service'])}:{call['action']}"  # noqa: E731
-        reads = sorted({name(call) for call in calls})
+        reads = sorted({f"{call['service']}:{call['action']}" for call in calls})
     finally:
         stage.stop()
         moto.stop()

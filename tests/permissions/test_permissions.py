@@ -24,6 +24,14 @@ BY_HAND = {
         ("autoscaling:SetDesiredCapacity", GROUP, {**BASE, "autoscaling:ResourceTag/spot-enabled": "true"}),
         ("autoscaling:SetDesiredCapacity", GROUP, {**BASE, "autoscaling:ResourceTag/spotward:swap": JOURNAL}),
     ],
+    # The sweep: a template of ours whose launch configuration is gone.
+    "ec2:DeleteLaunchTemplate": [
+        (
+            "ec2:DeleteLaunchTemplate",
+            f"arn:aws:ec2:{REGION}:{ACCOUNT}:launch-template/lt-0a",
+            {**BASE, "aws:ResourceTag/spotward:stack": STACK, "aws:ResourceTag/spotward:role": "lt"},
+        ),
+    ],
     "sqs:SendMessage": [("sqs:SendMessage", QUEUE, BASE), ("sqs:SendMessage", DEAD_LETTERS, BASE)],
     # What Lambda does in the function's name: it polls the queue and writes the log.
     "sqs:ReceiveMessage": [("sqs:ReceiveMessage", QUEUE, BASE)],
@@ -291,6 +299,14 @@ def test_an_instance_that_became_a_member_can_no_longer_be_terminated(policy):
 
     assert ask(policy, [terminate(role) for role in ("replica", "doomed")]) == ["Allowed", "Allowed"]
     assert "Allowed" not in ask(policy, [terminate(role) for role in ("member", "lt", "")])
+
+
+def test_only_templates_that_we_derived_are_deleted(policy):
+    def delete(**tags):
+        return ("ec2:DeleteLaunchTemplate", arn("launch-template", "lt-0a"), {**BASE, **on({f"spotward:{key}": tags[key] for key in tags})})
+
+    theirs = [delete(), delete(stack=STACK), delete(role="lt"), delete(stack="blue", role="lt"), delete(stack=STACK, role="replica")]
+    assert "Allowed" not in ask(policy, theirs)
 
 
 def test_roles_are_passed_to_ec2_only_and_only_those_that_were_named(policy):

@@ -1,8 +1,10 @@
 """The other templates and scripts of deploy/, without an account."""
 
 import json
+import os
 import subprocess
 import tomllib
+import zipfile
 
 import pytest
 import yaml
@@ -58,6 +60,49 @@ def test_the_example_of_samconfig_can_be_read_and_names_real_parameters(template
 def test_the_package_script_names_what_is_wrong():
     done = subprocess.run([ROOT / "deploy/package.sh", "mips", "/nowhere"], capture_output=True, text=True, check=False)
     assert done.returncode == 64 and "mips: allowed are arm64 and x86_64" in done.stderr
+
+
+def tools(directory, newest_glibc):
+    """A toolchain that builds at once: it writes down how it was called and leaves a file where cargo would."""
+    scripts = {
+        "cargo": 'echo "cargo $*" >>"$CALLED"; mkdir -p "$CARGO_TARGET_DIR/release"; echo native >"$CARGO_TARGET_DIR/release/bootstrap"',
+        "cargo-zigbuild": 'echo "zig $*" >>"$CALLED"; for triple in aarch64 x86_64; do d="$CARGO_TARGET_DIR/$triple-unknown-linux-gnu/release"; mkdir -p "$d"; echo zig >"$d/bootstrap"; done',
+        "objdump": f'echo "0000 DF *UND* 0000 (GLIBC_2.17) memcpy"; echo "0000 DF *UND* 0000 (GLIBC_{newest_glibc}) sscanf"',
+        # Every target is there.
+        "rustc": "pwd",
+        "uname": "echo x86_64",
+    }
+    for name, text in scripts.items():
+        (directory / name).write_text(f"#!/bin/sh\n{text}\n")
+        (directory / name).chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("arch", "glibc", "built_by", "target"),
+    [
+        ("x86_64", "2.34", "native", None),
+        ("x86_64", "2.38", "zig", "x86_64-unknown-linux-gnu.2.34"),
+        ("arm64", "2.34", "zig", "aarch64-unknown-linux-gnu.2.34"),
+    ],
+)
+def test_the_package_runs_on_amazon_linux_whatever_built_it(tmp_path, arch, glibc, built_by, target):
+    bin_dir, out, called = tmp_path / "bin", tmp_path / "out", tmp_path / "called"
+    bin_dir.mkdir()
+    tools(bin_dir, glibc)
+    environment = {"PATH": f"{bin_dir}:{os.environ['PATH']}", "CARGO_TARGET_DIR": str(tmp_path / "target"), "CALLED": str(called)}
+    archives = set()
+    for _ in range(2):
+        subprocess.run([ROOT / "deploy/package.sh", arch, out], env=environment, check=True, capture_output=True)
+        archives.add((out / f"spotward-{arch}.zip").read_bytes())
+    assert len(archives) == 1, "the same input gives the same archive"
+    assert (out / arch / "bootstrap").read_text() == f"{built_by}\n"
+    assert (out / arch / "template.yaml").read_text() == (ROOT / "template.yaml").read_text()
+    with zipfile.ZipFile(out / f"spotward-{arch}.zip") as archive:
+        [entry] = archive.infolist()
+        assert entry.filename == "bootstrap" and entry.external_attr >> 16 & 0o111 == 0o111
+    last = called.read_text().splitlines()[-1]
+    assert "rustc" in last and last.endswith("-- -C lto=fat -C relocation-model=static")
+    assert target is None or f"--target {target} " in last
 
 
 def test_the_package_is_linked_as_make_build_does():

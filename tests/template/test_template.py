@@ -80,6 +80,8 @@ def calls_in_code():
     pattern = re.compile(r"\b(autoscaling|ec2|load_balancing_v2|load_balancing|pricing|sqs)\s*\.\s*([a-z_]+)\(\)")
     found = set()
     for path in (ROOT / "crates/aws/src").glob("*.rs"):
+        if path.name == "probe.rs":
+            continue  # What only `spotward doctor` asks, with the credentials of whoever runs it.
         for client, operation in pattern.findall(path.read_text()):
             if operation in ("build", "clone", "config"):
                 continue

@@ -151,7 +151,7 @@ impl Aws {
         launched(&answer)
     }
 
-    async fn terminate_instance(&self, id: &InstanceId) -> Result<(), CloudError> {
+    pub(crate) async fn terminate_instance(&self, id: &InstanceId) -> Result<(), CloudError> {
         let ended = self.clients.ec2.terminate_instances().instance_ids(id.as_str()).send().await;
         Ok(ended.map_err(refused(Service::Ec2, "TerminateInstances")).or_gone()?)
     }
@@ -164,14 +164,14 @@ impl Aws {
     }
 
     /// Keys without values: whatever value the tags have.
-    async fn untag_instance(&self, id: &InstanceId, keys: &[&str]) -> Result<(), Refused> {
+    pub(crate) async fn untag_instance(&self, id: &InstanceId, keys: &[&str]) -> Result<(), Refused> {
         let tags = keys.iter().map(|key| ec2::Tag::builder().key(*key).build()).collect();
         let call = self.clients.ec2.delete_tags().resources(id.as_str()).set_tags(Some(tags));
         call.send().await.map_err(refused(Service::Ec2, "DeleteTags"))?;
         Ok(())
     }
 
-    async fn tag_group(&self, group: &GroupName, key: &str, value: &str) -> Result<(), Refused> {
+    pub(crate) async fn tag_group(&self, group: &GroupName, key: &str, value: &str) -> Result<(), Refused> {
         let tag = asg::Tag::builder()
             .resource_id(group.as_str())
             .resource_type("auto-scaling-group")

@@ -30,6 +30,8 @@ pub(crate) struct Seen {
     pub purchase: PurchaseOption,
     pub was_member: bool,
     pub facts: Ec2Facts,
+    /// What it is billed as, in the words of the spot price history where it has a price there.
+    pub platform: String,
     pub ours: Option<Provenance>,
 }
 
@@ -70,7 +72,7 @@ fn count(value: Option<i32>) -> u32 {
     value.unwrap_or(0).max(0) as u32
 }
 
-fn ec2_tags(tags: &[ec2::Tag]) -> Tags {
+pub(crate) fn ec2_tags(tags: &[ec2::Tag]) -> Tags {
     tags.iter().filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default()))).collect()
 }
 
@@ -99,8 +101,15 @@ pub(crate) fn seen(instance: &ec2::Instance, config: &Config) -> Option<Seen> {
             interrupted: false,
             ends_at: None,
         },
+        platform: platform(instance),
         ours: Provenance::from_tags(&tags),
     })
+}
+
+fn platform(instance: &ec2::Instance) -> String {
+    let known = instance.usage_operation().and_then(Platform::from_usage_operation);
+    let told = instance.platform_details().unwrap_or(Platform::Linux.spot_product());
+    known.map_or(told, |platform| platform.spot_product()).to_owned()
 }
 
 /// An automatic public address belongs to `amazon`, an Elastic IP address to its account.

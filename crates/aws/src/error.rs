@@ -22,6 +22,8 @@ pub enum Service {
     Pricing,
     /// SQS.
     Queue,
+    /// STS.
+    Identity,
 }
 
 /// The variants of [`CloudError`], without their texts.
@@ -182,6 +184,7 @@ pub fn sort(service: Service, code: &str, message: &str) -> Kind {
         Service::LoadBalancing => LOAD_BALANCING,
         Service::Pricing => PRICING,
         Service::Queue => QUEUE,
+        Service::Identity => &[],
     };
     if let Some((_, kind)) = own.iter().chain(EVERYWHERE).find(|(known, _)| *known == code) {
         return *kind;

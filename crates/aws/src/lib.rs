@@ -7,10 +7,13 @@
 mod apply;
 mod convert;
 pub mod error;
+mod history;
 mod market;
 mod observe;
+pub mod probe;
 mod queue;
 mod template;
+mod tidy;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +29,8 @@ use planner::action::Action;
 use planner::market::Market;
 use planner::model::{GroupName, Observation, Platform};
 use planner::policy::Config;
+
+pub use history::Ending;
 
 /// A connection that is not there by then will not come.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -49,6 +54,8 @@ pub struct Clients {
     pub pricing: aws_sdk_pricing::Client,
     /// Queue between the tick and the groups.
     pub sqs: aws_sdk_sqs::Client,
+    /// Whose credentials these are.
+    pub sts: aws_sdk_sts::Client,
 }
 
 /// A region of the account that the standard AWS configuration names.
@@ -99,6 +106,7 @@ impl Aws {
             load_balancing_v2: aws_sdk_elasticloadbalancingv2::Client::new(&sdk),
             pricing: aws_sdk_pricing::Client::from_conf(pricing.build()),
             sqs: aws_sdk_sqs::Client::new(&sdk),
+            sts: aws_sdk_sts::Client::new(&sdk),
         };
         Ok(Self { has_price_list: prices.is_some(), ..Self::with(clients, region, config) })
     }

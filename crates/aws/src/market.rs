@@ -43,10 +43,15 @@ struct Kept {
 
 type Specs = BTreeMap<InstanceType, InstanceSpec>;
 type Offerings = BTreeMap<Zone, BTreeSet<InstanceType>>;
-type OnDemandPrices = BTreeMap<InstanceType, Price>;
+pub(crate) type OnDemandPrices = BTreeMap<InstanceType, Price>;
 type SpotPrices = BTreeMap<Zone, BTreeMap<InstanceType, Price>>;
 
 impl Shelf {
+    /// The market of a platform, if it was read, however old.
+    pub(crate) fn peek(&self, platform: Platform) -> Option<Arc<Market>> {
+        self.0.get(&platform).map(|kept| Arc::clone(&kept.market))
+    }
+
     fn market(&self, platform: Platform, now: Timestamp) -> Option<&Kept> {
         self.0.get(&platform).filter(|kept| now.duration_since(kept.catalog_at) < CATALOG_AGE)
     }
@@ -214,7 +219,7 @@ impl Aws {
         Ok(prices)
     }
 
-    async fn read_on_demand(&self, platform: Platform) -> Result<OnDemandPrices, CloudError> {
+    pub(crate) async fn read_on_demand(&self, platform: Platform) -> Result<OnDemandPrices, CloudError> {
         if !self.has_price_list {
             return Err(CloudError::Rejected(format!(
                 "AWS offers no Price List endpoint for {region}: give on-demand prices in a file (SPOTWARD_PRICES, \

@@ -18,16 +18,16 @@ use crate::convert::{self, Seen};
 use crate::error::{Kind, Refused, Service, refused};
 
 /// The most that the services put on one page, by call.
-const GROUPS_PER_PAGE: i32 = 100;
-const INSTANCES_PER_PAGE: i32 = 1000;
+pub(crate) const GROUPS_PER_PAGE: i32 = 100;
+pub(crate) const INSTANCES_PER_PAGE: i32 = 1000;
 /// Names in one DescribeAutoScalingGroups.
-const NAMES_PER_CALL: usize = 50;
+pub(crate) const NAMES_PER_CALL: usize = 50;
 /// Instance ids in one call: EC2 throttles unbounded filters, and long lists of ids are answered on one page.
 const IDS_PER_CALL: usize = 500;
 /// EC2 refills twenty describe calls a second, for everybody in the account.
 const BATCHES_AT_A_TIME: usize = 4;
 /// Ids in one DescribeAutoScalingInstances.
-const MEMBER_IDS_PER_CALL: usize = 50;
+pub(crate) const MEMBER_IDS_PER_CALL: usize = 50;
 /// Enough to see what runs, what ended last, and our own decrement.
 const ACTIVITIES: i32 = 20;
 /// Scheduled actions further ahead matter to nobody now.
@@ -63,6 +63,8 @@ type Ends = HashMap<InstanceId, Option<Timestamp>>;
 pub(crate) struct Memory {
     /// Instances as EC2 showed them first. Tags of ours are read again on every look.
     instances: HashMap<InstanceId, Seen>,
+    /// What each instance that was seen is billed as: for the books only.
+    pub platforms: HashMap<InstanceId, String>,
     termination_protected: HashMap<InstanceId, bool>,
     checks_passed: HashSet<InstanceId>,
     /// Spot instances whose end EC2 has announced, and when we asked.
@@ -141,6 +143,7 @@ impl Aws {
             observations.extend(self.vanished(name, &ours, now).await?);
         }
         let mut memory = self.memory();
+        memory.platforms.extend(members.iter().chain(&ours).map(|seen| (seen.id.clone(), seen.platform.clone())));
         memory.instances.extend(members.into_iter().map(|seen| (seen.id.clone(), seen)));
         Ok(observations)
     }
@@ -319,7 +322,7 @@ impl Aws {
         Ok(groups)
     }
 
-    async fn groups_named(&self, names: &[GroupName]) -> Result<Vec<asg::AutoScalingGroup>, CloudError> {
+    pub(crate) async fn groups_named(&self, names: &[GroupName]) -> Result<Vec<asg::AutoScalingGroup>, CloudError> {
         let mut groups = Vec::new();
         for names in names.chunks(NAMES_PER_CALL) {
             let answer = self
@@ -337,7 +340,7 @@ impl Aws {
     }
 
     /// Replicas and doomed victims, dead ones included for as long as EC2 shows them.
-    async fn our_instances(&self, mut filters: Vec<ec2::Filter>) -> Result<Vec<Seen>, CloudError> {
+    pub(crate) async fn our_instances(&self, mut filters: Vec<ec2::Filter>) -> Result<Vec<Seen>, CloudError> {
         let roles = [Role::Replica, Role::Doomed].map(|role| role.as_str().to_owned());
         filters.push(filter(format!("tag:{}", tag::ROLE), roles));
         self.instances_with(filters).await
@@ -408,6 +411,9 @@ impl Aws {
         let seen = self.instances_by_id(&unseen).await?;
         let mut memory = self.memory();
         memory.instances.extend(seen.into_iter().map(|seen| (seen.id.clone(), seen)));
+        let platforms: Vec<(InstanceId, String)> =
+            memory.instances.values().map(|seen| (seen.id.clone(), seen.platform.clone())).collect();
+        memory.platforms.extend(platforms);
         let wanted = members.into_iter().chain(ours.iter().map(|seen| seen.id.clone()));
         Ok(wanted.filter_map(|id| memory.instances.get(&id).map(|seen| (id, seen.clone()))).collect())
     }
@@ -597,17 +603,16 @@ impl Aws {
         Ok(found.map(|strategy| strategy.as_str().to_owned()))
     }
 
-    /// The latest activities, where they matter: before anything starts, and when a swap does not go by the book. Our
+    /// The latest activities, where they matter: before anything starts, and once the replica is a member. Our
     /// own removal of a member was answered with the activity that counts: then nothing is asked.
     async fn activities(&self, group: &Group) -> Result<Option<Vec<Activity>>, CloudError> {
         match group.journal() {
             Some(Ok(journal)) => {
-                let member = |id: &InstanceId| group.member(id).filter(|member| !member.lifecycle.is_leaving());
                 let victim_serves =
-                    member(&journal.victim).is_some_and(|victim| victim.lifecycle == LifecycleState::InService);
-                let replica_lives = member(&journal.replica).is_some()
-                    || group.replica(&journal.replica).is_some_and(|replica| replica.state.is_alive());
-                if victim_serves && replica_lives {
+                    group.member(&journal.victim).is_some_and(|victim| victim.lifecycle == LifecycleState::InService);
+                let replica_outside = group.member(&journal.replica).is_none()
+                    && group.replica(&journal.replica).is_some_and(|replica| replica.state.is_alive());
+                if victim_serves && replica_outside {
                     return Ok(None);
                 }
                 let ending = self.memory().endings.get(&group.name).cloned();
@@ -807,7 +812,7 @@ mod ec2_version {
     pub(super) use aws_sdk_ec2::operation::describe_launch_template_versions::DescribeLaunchTemplateVersionsOutput as Answer;
 }
 
-fn filter(name: String, values: impl IntoIterator<Item = String>) -> ec2::Filter {
+pub(crate) fn filter(name: String, values: impl IntoIterator<Item = String>) -> ec2::Filter {
     ec2::Filter::builder().name(name).set_values(Some(values.into_iter().collect())).build()
 }
 

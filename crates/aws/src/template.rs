@@ -12,9 +12,9 @@ use crate::error::{Kind, Service, refused};
 use crate::queue::hash;
 
 /// Value of [`tag::ROLE`] on a derived template.
-const ROLE: &str = "lt";
+pub(crate) const ROLE: &str = "lt";
 /// Tag with the name of the launch configuration: a template whose launch configuration is gone can go, too.
-const CONFIGURATION: &str = "spotward:launch-configuration";
+pub(crate) const CONFIGURATION: &str = "spotward:launch-configuration";
 
 impl Aws {
     /// A launch configuration, read once per invocation.
@@ -39,8 +39,7 @@ impl Aws {
     /// The name of the template that says what the launch configuration says; made if it is not there.
     pub(crate) async fn derived_template(&self, name: &str, group: &GroupName) -> Result<String, CloudError> {
         let configuration = self.configuration(name).await?;
-        let arn = configuration.launch_configuration_arn().unwrap_or(name);
-        let template = format!("spotward-{}", &hash(&[arn])[..32]);
+        let template = name_of(&configuration);
         if self.memory().templates.contains(&template) {
             return Ok(template);
         }
@@ -76,6 +75,12 @@ impl Aws {
         self.memory().templates.insert(template.clone());
         Ok(template)
     }
+}
+
+/// What the template of a launch configuration is called: one that was deleted and made again has another ARN.
+pub(crate) fn name_of(configuration: &asg::LaunchConfiguration) -> String {
+    let arn = configuration.launch_configuration_arn().or(configuration.launch_configuration_name());
+    format!("spotward-{}", &hash(&[arn.unwrap_or_default()])[..32])
 }
 
 /// Field by field what the launch configuration says.

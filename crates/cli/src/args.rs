@@ -2,10 +2,13 @@
 //!
 //! Here is what all commands share. Each command's own arguments stand in its module.
 
+use std::path::PathBuf;
+
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use jiff::SignedDuration;
 use planner::policy::Config;
 
+use crate::cloud::World;
 use crate::failure::{Exit, Failure};
 
 const EXAMPLES: &str = "\
@@ -13,6 +16,8 @@ Examples:
   spotward plan                         what would happen to the enabled groups now
   spotward plan --all                   the same for every group, as if it were enabled
   spotward plan web --json | jq .       one group, for programs
+  spotward explain web                  why these types, and why not those
+  spotward status --watch               what runs now
   spotward run --once                   one step for each enabled group (for cron)
   spotward run web --until-settled      swap until nothing is left to do, then show before and after
   spotward simulate --seed 7            the same decisions in a simulated region, without an account
@@ -68,6 +73,27 @@ pub struct Deployment {
     pub verbose: bool,
 }
 
+/// Where to look.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// Region, instead of the one that the AWS configuration names
+    #[arg(long, value_name = "REGION", value_parser = region, conflicts_with = "snapshot")]
+    pub region: Option<String>,
+    /// A saved look instead of AWS
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+}
+
+impl Place {
+    /// The world there.
+    pub async fn world(&self, config: &Config) -> Result<World, Failure> {
+        match &self.snapshot {
+            Some(path) => World::saved(path, config),
+            None => World::live(config, self.region.as_deref()).await,
+        }
+    }
+}
+
 /// Every command: its heading in the help, its name here, its module. A module has `Args`, whose doc comment is its help,
 /// and `command(Args, &Config)`. A new command is one row here and one `mod` in `main.rs`.
 macro_rules! commands {
@@ -94,12 +120,23 @@ macro_rules! commands {
 commands! {
     "Look" {
         Plan = plan,
+        Migrate = migrate,
+        Explain = explain,
+        Status = status,
+        Doctor = doctor,
+        Report = report,
     }
     "Act" {
         Run = run,
+        Revert = revert,
+        Uninstall = uninstall,
     }
     "Try out" {
         Simulate = simulate,
+    }
+    "This program" {
+        Completions = completions,
+        Man = man,
     }
 }
 

@@ -1,20 +1,29 @@
 //! Where the world comes from: AWS, or a saved look at it. The only place that knows which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use aws::Aws;
+use aws::probe::{NamePages, Which};
 use clap::Args;
 use engine::inputs::{Advisor, Inputs, PriceFile};
 use engine::snapshot::{Snapshot, SnapshotError};
+use engine::tidy::{Reach, Tidy};
 use engine::{Cloud, CloudError, Scope};
+use futures_util::Stream;
+use jiff::Timestamp;
 use planner::action::Action;
 use planner::market::Market;
 use planner::model::{GroupName, InstanceId, Observation, Platform};
 use planner::policy::{Config, enabled};
+use planner::traces::{Removal, TaggedGroup, Traces, Whereabouts};
+use tokio::sync::Mutex;
 
 use crate::failure::Failure;
+
+/// What a snapshot says to whoever would change it.
+const UNCHANGEABLE: &str = "a snapshot cannot be changed";
 
 /// Files that stand beside AWS's answers, the same for every command.
 #[derive(Clone, Debug, Args)]
@@ -57,18 +66,42 @@ impl Files {
 
 /// A region, live or saved.
 pub enum World {
-    Live(Box<Aws>),
+    Live(Box<Live>),
     Saved(SnapshotCloud),
+}
+
+/// AWS, asked by several looks side by side.
+pub struct Live {
+    aws: Aws,
+    /// Types and prices are read once, not once by each look that comes before the first answer.
+    reads_market: Mutex<()>,
 }
 
 impl World {
     /// The region that the flag or the AWS configuration names.
     pub async fn live(config: &Config, region: Option<&str>) -> Result<World, Failure> {
-        let aws = Aws::connect(config.clone(), region).await.map_err(|error| {
-            Failure::user(error.to_string(), "say --region us-east-1, or set AWS_REGION, or a region in the profile")
-        })?;
+        let aws = Aws::connect(config.clone(), region).await.map_err(|error| no_region(&error))?;
         let inputs = FILES.get().map_or_else(|| Ok(Inputs::default()), |files| files.read(aws.region()))?;
-        Ok(World::Live(Box::new(aws.with_inputs(inputs))))
+        Ok(World::Live(Box::new(Live { aws: aws.with_inputs(inputs), reads_market: Mutex::new(()) })))
+    }
+
+    /// The account itself, for what only a live region can answer.
+    pub fn aws(&self) -> Option<&Aws> {
+        match self {
+            World::Live(live) => Some(&live.aws),
+            World::Saved(_) => None,
+        }
+    }
+
+    /// Every region that is enabled for the account.
+    pub async fn regions(config: &Config) -> Result<Vec<String>, Failure> {
+        // Any region of the partition knows them all.
+        let home = Aws::connect(config.clone(), None).await;
+        let home = match home {
+            Ok(aws) => aws,
+            Err(_) => Aws::connect(config.clone(), Some("us-east-1")).await.map_err(|error| no_region(&error))?,
+        };
+        home.regions().await.map_err(|error| Failure::aws(&error))
     }
 
     /// A saved look.
@@ -93,23 +126,67 @@ impl World {
     /// Forgets slow facts: hooks, refreshes, templates. The function does so at the start of each invocation.
     pub fn forget(&self) {
         match self {
-            World::Live(aws) => aws.forget(),
+            World::Live(live) => live.aws.forget(),
             World::Saved(_) => {}
         }
     }
 
     pub fn region(&self) -> &str {
         match self {
-            World::Live(aws) => aws.region(),
+            World::Live(live) => live.aws.region(),
             World::Saved(saved) => &saved.region,
         }
     }
 
-    /// Names of all groups, enabled or not.
-    pub async fn group_names(&self) -> Result<Vec<GroupName>, CloudError> {
+    /// When it was seen, if it is a saved look: the oldest of its groups.
+    pub fn saved_at(&self) -> Option<Timestamp> {
         match self {
-            World::Live(aws) => aws.group_names().await,
-            World::Saved(saved) => Ok(saved.groups.keys().cloned().collect()),
+            World::Live(_) => None,
+            World::Saved(saved) => saved.groups.values().map(|seen| seen.now).min(),
+        }
+    }
+
+    /// Names of groups as they are found, some more than once: all, or those that are enabled or have something of ours
+    /// about them. Whoever waits for the last page of a large region before the first look keeps people waiting.
+    pub fn names(&self, all: bool) -> impl Stream<Item = Result<Vec<GroupName>, CloudError>> {
+        let sources = match all {
+            true => VecDeque::from([Source::Pages(Which::All)]),
+            false => VecDeque::from([
+                Source::Pages(Which::Enabled),
+                Source::Pages(Which::Journalled),
+                Source::InstancesOfOurs,
+            ]),
+        };
+        futures_util::stream::unfold((sources, None::<NamePages>), move |(mut sources, pages)| async move {
+            let World::Live(live) = self else {
+                // A file has one page.
+                sources.pop_front()?;
+                let names = if all { Ok(self.all_saved()) } else { self.enabled_names().await };
+                return Some((names, (VecDeque::new(), None)));
+            };
+            let mut open = pages;
+            loop {
+                if let Some(mut pages) = open.take()
+                    && let Some(page) = pages.next().await
+                {
+                    // Whoever is refused once would be refused by the other sources for the same reason.
+                    return Some(match page {
+                        Ok(names) => (Ok(names), (sources, Some(pages))),
+                        Err(error) => (Err(error), (VecDeque::new(), None)),
+                    });
+                }
+                match sources.pop_front()? {
+                    Source::Pages(which) => open = Some(live.aws.group_name_pages(which)),
+                    Source::InstancesOfOurs => return Some((live.aws.names_of_ours().await, (sources, None))),
+                }
+            }
+        })
+    }
+
+    fn all_saved(&self) -> Vec<GroupName> {
+        match self {
+            World::Live(_) => Vec::new(),
+            World::Saved(saved) => saved.groups.keys().cloned().collect(),
         }
     }
 
@@ -119,6 +196,23 @@ impl World {
         let mut names: Vec<GroupName> = seen.into_iter().map(|observation| observation.group.name).collect();
         names.sort();
         Ok(names)
+    }
+
+    /// Every group with its tags.
+    pub async fn groups_with_tags(&self) -> Result<Vec<TaggedGroup>, CloudError> {
+        let tagged = |seen: &Observation| TaggedGroup { name: seen.group.name.clone(), tags: seen.group.tags.clone() };
+        match self {
+            World::Live(live) => live.aws.groups_with_tags().await,
+            World::Saved(saved) => Ok(saved.groups.values().map(tagged).collect()),
+        }
+    }
+
+    /// Writes a tag of an owner on his group.
+    pub async fn set_setting(&self, group: &GroupName, key: &str, value: &str) -> Result<(), CloudError> {
+        match self {
+            World::Live(live) => live.aws.set_setting(group, key, value).await,
+            World::Saved(_) => Err(CloudError::Rejected(UNCHANGEABLE.to_owned())),
+        }
     }
 
     /// What this world's "no" means for the caller: a snapshot that lacks something is a file, not AWS.
@@ -135,24 +229,60 @@ impl World {
 impl Cloud for World {
     async fn observe(&self, scope: &Scope) -> Result<Vec<Observation>, CloudError> {
         match self {
-            World::Live(aws) => aws.observe(scope).await,
+            World::Live(live) => live.aws.observe(scope).await,
             World::Saved(saved) => saved.observe(scope).await,
         }
     }
 
     async fn market(&self, platform: Platform) -> Result<Arc<Market>, CloudError> {
         match self {
-            World::Live(aws) => aws.market(platform).await,
+            World::Live(live) => {
+                let _turn = live.reads_market.lock().await;
+                live.aws.market(platform).await
+            }
             World::Saved(saved) => saved.market(platform).await,
         }
     }
 
     async fn apply(&self, group: &GroupName, action: &Action) -> Result<(), CloudError> {
         match self {
-            World::Live(aws) => aws.apply(group, action).await,
+            World::Live(live) => live.aws.apply(group, action).await,
             World::Saved(saved) => saved.apply(group, action).await,
         }
     }
+}
+
+impl Tidy for World {
+    async fn traces(&self, reach: Reach) -> Result<Traces, CloudError> {
+        match self {
+            World::Live(live) => live.aws.traces(reach).await,
+            World::Saved(_) => Err(CloudError::Rejected("a snapshot does not hold all of a region".to_owned())),
+        }
+    }
+
+    async fn whereabouts(&self, instances: &[InstanceId], groups: &[GroupName]) -> Result<Whereabouts, CloudError> {
+        match self {
+            World::Live(live) => live.aws.whereabouts(instances, groups).await,
+            World::Saved(_) => Err(CloudError::Rejected("a snapshot does not hold all of a region".to_owned())),
+        }
+    }
+
+    async fn remove(&self, removal: &Removal) -> Result<(), CloudError> {
+        match self {
+            World::Live(live) => live.aws.remove(removal).await,
+            World::Saved(_) => Err(CloudError::Rejected(UNCHANGEABLE.to_owned())),
+        }
+    }
+}
+
+fn no_region(error: &aws::NoRegion) -> Failure {
+    Failure::user(error.to_string(), "say --region us-east-1, or set AWS_REGION, or a region in the profile")
+}
+
+/// Where names come from.
+enum Source {
+    Pages(Which),
+    InstancesOfOurs,
 }
 
 /// A saved look, answering as AWS answered then. It can be looked at, never changed.
@@ -221,7 +351,7 @@ impl Cloud for SnapshotCloud {
     }
 
     async fn apply(&self, _group: &GroupName, _action: &Action) -> Result<(), CloudError> {
-        Err(CloudError::Rejected("a snapshot cannot be changed".to_owned()))
+        Err(CloudError::Rejected(UNCHANGEABLE.to_owned()))
     }
 }
 

@@ -3,15 +3,28 @@
 //! Nothing is decided here. What to do comes from the planner through the engine, exactly as in the function.
 
 mod args;
+mod ask;
 mod calls;
 mod cloud;
+mod completions;
+mod doctor;
+mod document;
+mod explain;
 mod failure;
 mod fix;
+mod man;
+mod markdown;
+mod migrate;
 mod money;
 mod output;
+mod page;
 mod plan;
+mod report;
+mod revert;
 mod run;
 mod simulate;
+mod status;
+mod uninstall;
 mod words;
 
 use std::process::ExitCode;

@@ -32,12 +32,23 @@ impl Currency {
 
     /// `$0.0561 to $0.0612/h ($41 to $45/month)`
     pub fn saving(self, saving: Saving) -> String {
-        let Saving { least, most } = saving;
-        let range = |per: fn(Self, i64) -> String| {
-            let (low, high) = (per(self, least), per(self, most));
-            if low == high { high } else { format!("{} to {high}", low.split('/').next().unwrap_or(&low)) }
-        };
-        format!("{} ({})", range(Self::per_hour), range(Self::per_month))
+        format!("{} ({})", self.range(saving, Self::per_hour), self.range_per_month(saving))
+    }
+
+    /// `$41 to $45/month`
+    pub fn range_per_month(self, saving: Saving) -> String {
+        self.range(saving, Self::per_month)
+    }
+
+    fn range(self, Saving { least, most }: Saving, per: fn(Self, i64) -> String) -> String {
+        let (low, high) = (per(self, least), per(self, most));
+        if low == high { high } else { format!("{} to {high}", low.split('/').next().unwrap_or(&low)) }
+    }
+
+    /// `$1,234.50`: a sum, not a price. Of sums below ten cents the fourth digit is worth reading.
+    pub fn sum(self, micros: i64) -> String {
+        let digits = if micros != 0 && micros.abs() < 100_000 { 4 } else { 2 };
+        self.amount(micros, digits)
     }
 
     fn amount(self, micros: i64, digits: usize) -> String {

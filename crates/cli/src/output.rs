@@ -14,6 +14,12 @@ pub fn colours(is_terminal: bool) -> bool {
     is_terminal && !said("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
+/// A text of AWS's or an owner's without what moves a terminal's cursor or changes its colours: names may hold nearly
+/// anything.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// How a piece of text is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
@@ -58,6 +64,12 @@ impl Output {
         Self { colour: colours(terminal), terminal, progress }
     }
 
+    /// For text that ends up in a file.
+    pub fn plain() -> Self {
+        let progress = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        Self { colour: false, terminal: false, progress }
+    }
+
     /// Shows a moving line on stderr, if that is a terminal.
     pub fn waiting_for(&self, message: impl Into<String>) {
         if !io::stderr().is_terminal() {
@@ -89,6 +101,16 @@ impl Output {
                 std::process::exit(i32::from(exit.code()));
             }
         });
+    }
+
+    /// Prints over what was printed before; in a pipe, below it.
+    pub fn in_place(&self, text: &str) {
+        if !self.terminal {
+            return self.print(&format!("{text}\n"));
+        }
+        // Home, each line cleared behind its text, then everything below: no flicker.
+        let lines: String = text.lines().map(|line| format!("{line}\x1b[K\n")).collect();
+        self.print(&format!("\x1b[H{lines}\x1b[J"));
     }
 
     /// Prints a failure to stderr.

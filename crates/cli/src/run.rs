@@ -74,7 +74,7 @@ const ROUNDS_OUT_MAX: u32 = 12;
 const THROTTLED_MAX: u32 = 6;
 
 /// Slow facts (hooks, refreshes, templates) are read again after so long, as every invocation of the function reads them.
-const SLOW_FACTS_LAST: Duration = Duration::from_secs(300);
+pub const SLOW_FACTS_LAST: Duration = Duration::from_secs(300);
 
 /// One group of the run.
 struct Watched {
@@ -106,12 +106,21 @@ enum State {
 pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
     let out = Output::new();
     let world = World::live(config, args.region.as_deref()).await?;
-    let mut groups = watch(&args, &world).await.map_err(|error| world.failure(&error))?;
-    if groups.is_empty() {
+    let names = match args.groups.is_empty() {
+        true => world.enabled_names().await.map_err(|error| world.failure(&error))?,
+        false => args.groups.iter().map(GroupName::new).collect(),
+    };
+    if names.is_empty() {
         let tag = format!("{}={}", config.enable_key, config.enable_value);
         out.remark(&format!("No enabled Auto Scaling group in {}; enable one with the tag {tag}.", world.region()));
         return Ok(Exit::Nothing);
     }
+    Ok(drive(names, &args, &world, config, &out).await)
+}
+
+/// Pass after pass over these groups, as the arguments say, with a line for each; how it ended.
+pub async fn drive(names: Vec<GroupName>, args: &Args, world: &World, config: &Config, out: &Output) -> Exit {
+    let mut groups = watch(names);
     let stop = Stop::listen();
     let started = Instant::now();
     let width = groups.iter().map(|group| group.name.as_str().chars().count()).max().unwrap_or(0);
@@ -121,7 +130,7 @@ pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
             world.forget();
             read_at = Instant::now();
         }
-        round(&mut groups, &world, config, &args, &out, width).await;
+        round(&mut groups, world, config, args, out, width).await;
         let open = groups.iter().filter(|group| matches!(group.state, State::GoesOn)).count();
         if !args.until_settled || open == 0 || stop.is_asked() {
             break false;
@@ -136,18 +145,14 @@ pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
         }
     };
     out.done();
-    let exit = ending(&groups, &args, stop.is_asked(), timed_out, &out);
+    let exit = ending(&groups, args, stop.is_asked(), timed_out, out);
     if !args.json {
-        out.print(&summary(&groups, &world, config, &out).await);
+        out.print(&summary(&groups, world, config, out).await);
     }
-    Ok(exit)
+    exit
 }
 
-async fn watch(args: &Args, world: &World) -> Result<Vec<Watched>, CloudError> {
-    let names = match args.groups.is_empty() {
-        true => world.enabled_names().await?,
-        false => args.groups.iter().map(GroupName::new).collect(),
-    };
+fn watch(names: Vec<GroupName>) -> Vec<Watched> {
     let new = |name| Watched {
         name,
         first: None,
@@ -159,7 +164,7 @@ async fn watch(args: &Args, world: &World) -> Result<Vec<Watched>, CloudError> {
         out: 0,
         acted: 0,
     };
-    Ok(names.into_iter().map(new).collect())
+    names.into_iter().map(new).collect()
 }
 
 /// One pass over every group that is not settled.
@@ -208,7 +213,8 @@ impl Watched {
     fn take(&mut self, pass: Pass, world: &World, people: Option<&Output>, width: usize) {
         let Pass { look, outcome, .. } = pass;
         let Some(look) = look else {
-            self.state = State::Failed(unknown(world));
+            // What was left of a group that is gone is gone as well.
+            self.state = if self.acted > 0 { State::Settled } else { State::Failed(unknown(world)) };
             return;
         };
         let (kind, text) = told(&look.plan, &outcome);
@@ -389,13 +395,13 @@ async fn summary(groups: &[Watched], world: &World, config: &Config, out: &Outpu
 }
 
 /// Ctrl-C: once to stop between two passes, twice to stop at once.
-struct Stop {
+pub struct Stop {
     asked: Arc<AtomicBool>,
     notify: Arc<Notify>,
 }
 
 impl Stop {
-    fn listen() -> Self {
+    pub fn listen() -> Self {
         let stop = Self { asked: Arc::new(AtomicBool::new(false)), notify: Arc::new(Notify::new()) };
         let (asked, notify) = (stop.asked.clone(), stop.notify.clone());
         tokio::spawn(async move {
@@ -411,12 +417,12 @@ impl Stop {
         stop
     }
 
-    fn is_asked(&self) -> bool {
+    pub fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
     }
 
     /// Until the time is over or somebody asks.
-    async fn or(&self, pause: impl Future<Output = ()>) {
+    pub async fn or(&self, pause: impl Future<Output = ()>) {
         tokio::select! {
             () = pause => {}
             () = self.notify.notified() => {}

@@ -69,6 +69,21 @@ pub fn next(plan: &Plan) -> Option<String> {
     })
 }
 
+/// A length of time as people say it: its two largest units.
+pub fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, 0) => format!("{hours} h"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (1, 0, _) => "1 day".to_owned(),
+        (days, 0, _) => format!("{days} days"),
+        (1, hours, _) => format!("1 day {hours} h"),
+        (days, hours, _) => format!("{days} days {hours} h"),
+    }
+}
+
 /// What happens to an instance, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fate {
@@ -85,12 +100,13 @@ fn fate(what: &'static str, tone: Tone, why: impl Into<String>) -> Fate {
 }
 
 /// The swap in flight, as far as the instances show it.
-struct InFlight {
-    replica: InstanceId,
-    victim: InstanceId,
+pub struct InFlight {
+    pub replica: InstanceId,
+    pub victim: InstanceId,
 }
 
-fn in_flight(group: &Group) -> Option<InFlight> {
+/// The swap in flight, if there is one.
+pub fn in_flight(group: &Group) -> Option<InFlight> {
     if let Some(Ok(Journal { replica, victim, .. })) = group.journal() {
         return Some(InFlight { replica, victim });
     }
@@ -203,6 +219,14 @@ pub fn replica(replica: &Replica, plan: &Plan) -> Fate {
         (true, Role::Replica | Role::Member) => {
             fate("joins soon", Tone::Act, format!("takes the place of {}", replica.ours.victim))
         }
+    }
+}
+
+/// A blocker in few words: which settings are wrong stands in its fix.
+pub fn blocker(blocker: &Blocker) -> String {
+    match blocker {
+        Blocker::Settings(_) => "settings that cannot be understood".to_owned(),
+        blocker => blocker.to_string(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! writes the answers anew: read the difference before you commit it. The commands run in `snapshots/`, without network,
 //! credentials or anything else of the caller's environment.
 
+mod refusal;
 mod schema;
 
 use std::fmt::Write as _;
@@ -11,14 +12,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::Value;
+
 const SPOTWARD: &str = env!("CARGO_BIN_EXE_spotward");
 
 fn here() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
-/// Runs `NAME=value … spotward argument …`. Quotes are not needed here, so they are not understood.
+/// Runs `NAME=value … spotward argument …`. Quotes are not needed here, so they are not understood. `{expired}` is the
+/// address of an AWS that answers everybody that their session is over.
 fn run(line: &str) -> Output {
+    let line = &line.replace("{expired}", refusal::address());
     let mut command = Command::new(SPOTWARD);
     command.current_dir(here().join("snapshots")).env_clear();
     command.env("HOME", "/nonexistent").env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_MAX_ATTEMPTS", "1");
@@ -68,7 +73,7 @@ fn steady(text: &str) -> String {
             rest = after;
         }
         // Calls are made side by side: whichever fails first is told.
-        for call in ["DescribeInstances:", "DescribeAutoScalingGroups:"] {
+        for call in ["DescribeInstances:", "DescribeAutoScalingGroups:", "DescribeRegions:"] {
             rest = rest.replace(call, "Describe…:");
         }
         steady.push_str(&rest);
@@ -123,27 +128,131 @@ fn first_difference(golden: &str, actual: &str) -> String {
     }
 }
 
+fn json(text: &[u8]) -> Value {
+    serde_json::from_slice(text).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(text)))
+}
+
+fn schema_of(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/schema/{name}.schema.json"));
+    json(&fs::read(path).expect("the schema is there"))
+}
+
 #[test]
-fn plans_for_programs_keep_to_their_schema() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema/plan.schema.json");
-    let read = |text: &str| -> serde_json::Value { serde_json::from_str(text).expect("it is JSON") };
-    let schema = read(&fs::read_to_string(path).expect("the schema is there"));
-    let commands = ["region.json", "region.json --all", "settled.json", "warming.json", "region.json web nope"];
-    for arguments in commands {
-        let output = run(&format!("spotward plan --json --snapshot {arguments}"));
-        let document = read(&String::from_utf8_lossy(&output.stdout));
-        let errors = schema::errors(&schema, &document);
-        assert!(errors.is_empty(), "{arguments}:\n{}", errors.join("\n"));
+fn reports_for_programs_keep_to_their_schema() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema/report.schema.json");
+    let schema = serde_json::from_str(&fs::read_to_string(path).expect("the schema is there")).expect("it is JSON");
+    let output = run("spotward report --from ledger.jsonl --offline --json");
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON document on stdout");
+    assert_eq!(schema::errors(&schema, &document), Vec::<String>::new());
+    assert_eq!(document["groups"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn answers_for_programs_keep_to_their_schemas() {
+    const SAVED: [&str; 5] =
+        ["region.json", "region.json --all", "settled.json", "warming.json", "region.json web nope"];
+    let saved = |command: &str| -> Vec<String> {
+        SAVED.iter().map(|arguments| format!("spotward {command} --json --snapshot {arguments}")).collect()
+    };
+    let lines = |lines: &[&str]| -> Vec<String> { lines.iter().map(|line| (*line).to_owned()).collect() };
+    let explained = [
+        "spotward explain api --json --snapshot region.json",
+        "spotward explain web i-51 --json --snapshot region.json",
+        "spotward explain batch i-11 --json --snapshot region.json",
+        "spotward explain legacy --json --snapshot region.json",
+    ];
+    let told = [
+        "spotward status --json --snapshot region.json",
+        "spotward status --json --snapshot warming.json",
+        "spotward status web nope --json --snapshot region.json",
+    ];
+    let doctor = [
+        "AWS_ENDPOINT_URL={expired} AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=y spotward doctor --region us-east-1 --json",
+    ];
+    for (name, lines) in
+        [("plan", saved("plan")), ("explain", lines(&explained)), ("status", lines(&told)), ("doctor", lines(&doctor))]
+    {
+        let schema = schema_of(name);
+        for line in lines {
+            let errors = schema::errors(&schema, &json(&run(&line).stdout));
+            assert!(errors.is_empty(), "{line}:\n{}", errors.join("\n"));
+        }
+        assert!(!schema::errors(&schema, &json(b"{}")).is_empty(), "{name}: the schema is a rubber stamp");
     }
-    // The schema is no rubber stamp.
-    let output = run("spotward plan --json --snapshot region.json");
-    let mut document = read(&String::from_utf8_lossy(&output.stdout));
+    let mut document = json(&run("spotward plan --json --snapshot region.json").stdout);
     document["groups"][0]["desired"] = serde_json::json!(-1);
     document["groups"][0]["swapp"] = serde_json::json!("idle");
     document["groups"][1]["members"][0]["purchase"] = serde_json::json!("rented");
-    document["summary"]["failed"] = serde_json::Value::Null;
-    assert_eq!(schema::errors(&schema, &document).len(), 4);
-    assert!(!schema::errors(&schema, &read("{}")).is_empty());
+    document["regions"][0]["failed"] = Value::Null;
+    assert_eq!(schema::errors(&schema_of("plan"), &document).len(), 4);
+}
+
+/// The ranks of `explain` are the pools of the launch that `plan` shows.
+#[test]
+fn explain_and_plan_name_the_same_types() {
+    let plan = json(&run("spotward plan api --json --snapshot region.json").stdout);
+    let pools: Vec<&Value> = plan["groups"][0]["action"]["pools"]
+        .as_array()
+        .expect("it launches")
+        .iter()
+        .map(|pool| &pool["instance_type"])
+        .collect();
+    let victim = plan["groups"][0]["action"]["victim"].as_str().expect("a victim");
+    let told = json(&run(&format!("spotward explain api {victim} --json --snapshot region.json")).stdout);
+    let candidates = told["members"][0]["candidates"].as_array().expect("candidates");
+    let ranked: Vec<&Value> = candidates
+        .iter()
+        .filter(|candidate| !candidate["rank"].is_null())
+        .map(|candidate| &candidate["instance_type"])
+        .collect();
+    assert_eq!(ranked, pools);
+    assert!(candidates.iter().any(|candidate| !candidate["mismatches"].as_array().expect("a list").is_empty()));
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let help = String::from_utf8(run("spotward --help").stdout).expect("text");
+    let mut commands = Vec::new();
+    let mut in_list = false;
+    for line in help.lines().skip_while(|line| !line.starts_with("Usage:")).take_while(|line| *line != "Options:") {
+        in_list = if line.ends_with(':') { true } else { in_list && !line.is_empty() };
+        if let Some(name) = line.strip_prefix("  ").filter(|_| in_list).and_then(|line| line.split_whitespace().next())
+        {
+            commands.push(name.to_owned());
+        }
+    }
+    assert!(commands.len() >= 8 && commands.contains(&"doctor".to_owned()), "{commands:?}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = String::from_utf8(run(&format!("spotward completions {shell}")).stdout).expect("text");
+        for command in &commands {
+            assert!(script.contains(command.as_str()), "{shell} does not know {command}");
+        }
+    }
+    let script = run("spotward completions bash").stdout;
+    let mut bash = Command::new("bash").arg("-n").stdin(std::process::Stdio::piped()).spawn().expect("bash is there");
+    std::io::Write::write_all(&mut bash.stdin.take().expect("piped"), &script).expect("bash reads");
+    assert!(bash.wait().expect("it ends").success(), "bash cannot read its completions");
+    for command in &commands {
+        let page = run(&format!("spotward man {command}"));
+        let text = String::from_utf8(page.stdout).expect("text");
+        assert!(
+            page.status.success() && text.contains(".SH NAME") && text.contains("Exit status"),
+            "{command}: {text}"
+        );
+    }
+    let overview = String::from_utf8(run("spotward man").stdout).expect("text");
+    assert!(commands.iter().all(|command| overview.contains(&format!("spotward\\-{command}(1)"))), "{overview}");
+}
+
+#[test]
+fn every_manual_page_is_written() {
+    let directory = std::env::temp_dir().join(format!("spotward-man-{}", std::process::id()));
+    fs::create_dir_all(&directory).expect("a directory");
+    let wrote = run(&format!("spotward man --dir {}", directory.display()));
+    let pages = fs::read_dir(&directory).expect("it is there").count();
+    fs::remove_dir_all(&directory).expect("it is ours");
+    assert!(wrote.status.success() && pages >= 9, "{pages} pages");
+    assert_eq!(run("spotward man --dir /nonexistent").status.code(), Some(1));
 }
 
 #[test]
@@ -154,7 +263,7 @@ fn a_snapshot_saved_from_a_plan_plans_the_same() {
     let all = run("spotward plan --json --all --snapshot region.json");
     let named = run(&format!("spotward plan --json --snapshot region.json {}", names.join(" ")));
     let groups = |output: &Output| {
-        let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let document = json(&output.stdout);
         let mut groups = document["groups"].as_array().expect("groups").clone();
         groups.sort_by_key(|group| group["group"].to_string());
         groups

@@ -8,6 +8,7 @@ mod cloud;
 pub mod inputs;
 pub mod settings;
 pub mod snapshot;
+pub mod tidy;
 pub mod trigger;
 pub mod view;
 pub mod watcher;

@@ -81,11 +81,19 @@ const KIND: &str = "spotward-snapshot";
 impl Snapshot {
     /// Reads a file's text.
     pub fn parse(text: &str) -> Result<Snapshot, SnapshotError> {
-        let head: Head = serde_json::from_str(text).map_err(refuse)?;
-        if head.v != u64::from(VERSION) {
-            return Err(SnapshotError::Version { found: head.v });
+        // Another version may differ in anything: only what cannot be read as this one is asked for its version alone.
+        let file: File = match serde_json::from_str(text) {
+            Ok(file) => file,
+            Err(error) => {
+                return Err(match serde_json::from_str::<Head>(text) {
+                    Ok(head) if head.v != u64::from(VERSION) => SnapshotError::Version { found: head.v },
+                    Ok(_) | Err(_) => refuse(error),
+                });
+            }
+        };
+        if file.v != u64::from(VERSION) {
+            return Err(SnapshotError::Version { found: file.v });
         }
-        let file: File = serde_json::from_str(text).map_err(refuse)?;
         if file.kind != KIND {
             return Err(SnapshotError::Malformed(format!("its kind is {:?}, not {KIND:?}", file.kind)));
         }
@@ -158,6 +166,15 @@ impl Text for Journal {
     }
     fn read(text: &str) -> Result<Self, String> {
         text.parse().map_err(|error: planner::journal::JournalError| error.to_string())
+    }
+}
+
+impl Text for Price {
+    fn show(&self) -> String {
+        format!("{:.6}", self.dollars())
+    }
+    fn read(text: &str) -> Result<Self, String> {
+        Price::parse(text).ok_or_else(|| format!("{text:?} is not a price per hour"))
     }
 }
 
@@ -493,6 +510,10 @@ struct ProvenanceDef {
     group: GroupName,
     #[serde(with = "text")]
     victim: InstanceId,
+    #[serde(with = "maybe_text", default, skip_serializing_if = "usual")]
+    stands_for: Option<InstanceType>,
+    #[serde(with = "maybe_text", default, skip_serializing_if = "usual")]
+    bid: Option<Price>,
     #[serde(with = "text")]
     deadline: Timestamp,
     stack: String,

@@ -2,6 +2,7 @@
 
 use planner::action::{Action, Launch};
 use planner::backoff::Backoff;
+use planner::journal::Journal;
 use planner::model::{GroupName, InstanceId, Member, PurchaseOption};
 use planner::plan::Need;
 use planner::reason::Code;
@@ -242,8 +243,7 @@ pub fn pass_line(pass: &Pass, stack: &str, millis: i64) -> Value {
     let acted =
         |wanted: &str| matches!(outcome, Outcome::Acted) && planned.is_some_and(|action| action.name() == wanted);
     line["Launched"] = json!(count(acted("launch")));
-    line["Swapped"] =
-        json!(count(matches!(outcome, Outcome::Acted) && pass.look.as_ref().is_some_and(completes_a_swap)));
+    line["Swapped"] = json!(count(completed_swap(pass).is_some()));
     match outcome {
         Outcome::Refused(refusal) => line["refusal"] = json!(refusal.to_string()),
         Outcome::Failed(error) => line["error"] = json!({ "kind": error_kind(error), "text": error.to_string() }),
@@ -324,13 +324,16 @@ fn swap_age_seconds(look: &Look) -> i64 {
     }
 }
 
-/// The action removes a member for which its replica stands in. A replica that leaves again is no swap, and what an
-/// undo removes is none either.
-fn completes_a_swap(look: &Look) -> bool {
-    let Some(Action::Terminate { member: leaving, .. } | Action::Detach { victim: leaving, .. }) = &look.plan.action
+/// The swap that this pass has completed, and who leaves: its action removed a member for which the replica stands in.
+/// A replica that leaves again is no swap, and what an undo removes is none either.
+pub fn completed_swap(pass: &Pass) -> Option<(Journal, &InstanceId)> {
+    let look =
+        pass.look.as_ref().filter(|look| matches!(pass.outcome, Outcome::Acted) && look.plan.swap == "attached")?;
+    let (Action::Terminate { member: leaving, .. } | Action::Detach { victim: leaving, .. }) =
+        look.plan.action.as_ref()?
     else {
-        return false;
+        return None;
     };
-    let journal = look.observation.group.journal().and_then(Result::ok);
-    look.plan.swap == "attached" && journal.is_some_and(|journal| journal.replica != *leaving)
+    let journal = look.observation.group.journal()?.ok()?;
+    (journal.replica != *leaving).then_some((journal, leaving))
 }

@@ -333,9 +333,12 @@ fn an_unreadable_journal_is_an_old_one() {
 
 #[test]
 fn no_group_at_all_is_a_line_too() {
-    check_tick(&[], expect![[r#"
+    check_tick(
+        &[],
+        expect![[r#"
         {"CoolingPools":0,"OldestSwap":0,"OnDemand":0,"Spot":0,"groups":0,"kind":"tick","queued":1,"stack":"spotward","v":1}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Messages of the watcher: the examples that both ends test against, and strangers' input against the schema itself.
 //!
-//! `PROPTEST_CASES` says how many inputs each property gets; `make watcher-bench` gives a million.
+//! `PROPTEST_CASES` says how many inputs each property gets; `make watcher-bench` gives a hundred thousand.
 
 use std::sync::LazyLock;
 

@@ -2,6 +2,9 @@
 //!
 //! The only place that sleeps, and the only one that reads this function's environment.
 
+mod books;
+mod sweep;
+
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -83,6 +86,7 @@ struct Function {
     config: Config,
     queue_url: Option<String>,
     pause: Duration,
+    books: books::Books,
 }
 
 impl Function {
@@ -106,7 +110,7 @@ impl Function {
         let aws = Aws::connect(config.clone(), None).await.map_err(|error| error.to_string())?;
         let inputs = inputs(aws.region())?;
         let aws = aws.with_inputs(inputs);
-        Ok(Function { aws, config, queue_url: variable("SPOTWARD_QUEUE_URL"), pause })
+        Ok(Function { aws, config, queue_url: variable("SPOTWARD_QUEUE_URL"), pause, books: books::Books::default() })
     }
 
     async fn answer(&self, event: LambdaEvent<Value>) -> Result<Value, Error> {
@@ -151,6 +155,10 @@ impl Function {
         {
             warn!(%error, "prices not read ahead");
         }
+        // After the groups: they are in more of a hurry.
+        self.sweep().await;
+        // After the queueing: nobody waits for the books.
+        self.books.tick(&self.aws, &self.config.stack, &looks).await;
         match failure {
             None => Ok(json!({ "groups": looks.len(), "queued": queued })),
             Some(error) => Err(error.into()),
@@ -315,6 +323,7 @@ impl Function {
     fn say(&self, pass: &Pass) {
         let at = pass.look.as_ref().map_or_else(Timestamp::now, |look| look.observation.now);
         say(&engine::view::pass_line(pass, &self.config.stack, at.as_millisecond()));
+        self.books.pass(&self.aws, &self.config.stack, pass);
     }
 }
 

@@ -54,6 +54,23 @@ struct Failed {
     lost: bool,
 }
 
+/// A pool that failed, for people to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered<'a> {
+    /// Its zone.
+    pub zone: &'a Zone,
+    /// Its type.
+    pub instance_type: &'a InstanceType,
+    /// It may be asked for again from then on.
+    pub until: Timestamp,
+    /// Then is still ahead.
+    pub cools: bool,
+    /// Failures in a row.
+    pub times: u32,
+    /// It took an instance away; else it had none to give.
+    pub lost: bool,
+}
+
 /// What happened in a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
@@ -148,6 +165,19 @@ impl Backoff {
     fn is_probe(&self, member: &Member, launched_at: Timestamp) -> bool {
         let key = (member.zone.clone(), member.instance_type.clone());
         self.pools.get(&key).is_some_and(|failed| minute(launched_at) >= failed.until)
+    }
+
+    /// Every pool that is remembered at this time, by zone and type.
+    pub fn pools(&self, now: Timestamp) -> impl Iterator<Item = Remembered<'_>> {
+        let remembered = self.pools.iter().filter(move |(_, failed)| !failed.is_forgotten(minute(now)));
+        remembered.map(move |((zone, instance_type), failed)| Remembered {
+            zone,
+            instance_type,
+            until: moment(failed.until),
+            cools: failed.is_open(minute(now)),
+            times: failed.times,
+            lost: failed.lost,
+        })
     }
 
     /// State of a pool.

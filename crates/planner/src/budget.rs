@@ -18,8 +18,17 @@ pub struct Holdings<'a> {
 }
 
 impl<'a> Holdings<'a> {
+    /// What the group holds now.
+    pub fn all(group: &'a Group) -> Holdings<'a> {
+        Self::of(group, None)
+    }
+
     /// What the group holds once `leaving` has left it.
     pub fn without(group: &'a Group, leaving: &InstanceId) -> Holdings<'a> {
+        Self::of(group, Some(leaving))
+    }
+
+    fn of(group: &'a Group, leaving: Option<&InstanceId>) -> Holdings<'a> {
         let members = group
             .members
             .iter()
@@ -33,7 +42,7 @@ impl<'a> Holdings<'a> {
             .filter(|replica| replica.purchase == PurchaseOption::Spot && replica.state.is_alive())
             .map(|replica| (&replica.id, &replica.instance_type, &replica.zone));
         let mut holdings = Holdings::default();
-        for (_, instance_type, zone) in members.chain(replicas).filter(|(id, ..)| *id != leaving) {
+        for (_, instance_type, zone) in members.chain(replicas).filter(|(id, ..)| Some(*id) != leaving) {
             *holdings.by_pool.entry((instance_type, zone)).or_default() += 1;
         }
         holdings
@@ -57,6 +66,32 @@ impl<'a> Holdings<'a> {
 pub fn most_per_pool(desired: u32, percent: u32) -> u32 {
     let share = (u64::from(desired) * u64::from(percent)).div_ceil(100);
     u32::try_from(share).unwrap_or(u32::MAX).max(1)
+}
+
+/// What the loss of one capacity pool costs a group at worst, before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorstLoss {
+    /// Type and zone of the pool that holds most of the group now; `None` without spot instances.
+    pub pool: Option<(InstanceType, Zone)>,
+    /// Instances that it holds.
+    pub now: u32,
+    /// The most that one pool may hold once everything is swapped: as many as the budget allows, if there are so many.
+    pub after: u32,
+    /// Of so many.
+    pub desired: u32,
+}
+
+/// The worst loss now, and after so many more swaps.
+pub fn worst_loss(group: &Group, policy: &Policy, swaps_left: u32) -> WorstLoss {
+    let holdings = Holdings::all(group);
+    let spot: u32 = holdings.by_pool.values().sum();
+    let worst = holdings.worst();
+    let now = worst.map_or(0, |(_, _, count)| count);
+    let most = most_per_pool(group.desired, policy.pool_loss_percent);
+    // A pool that is above the budget already is not emptied.
+    let after = now.max(most.min(spot + swaps_left));
+    let pool = worst.map(|(instance_type, zone, _)| (instance_type.clone(), zone.clone()));
+    WorstLoss { pool, now, after, desired: group.desired }
 }
 
 /// Those of `pools` that have room in the budget when `leaving` goes, and among them the ones that the allocation

@@ -289,6 +289,11 @@ impl<'a> Choice<'a> {
         self.limit.on_demand
     }
 
+    /// Whether the owner would pay this price for a stand-in.
+    pub fn is_cheap_enough(&self, price: Price) -> bool {
+        self.limit.allows(price)
+    }
+
     /// The pools of one zone, best first.
     pub fn pools(&self, zone: &Zone) -> Result<Pools, NoPool> {
         let offered = self.offered(zone);
@@ -377,7 +382,7 @@ impl<'a> Choice<'a> {
 
 /// The type whose work has to be done. To spot: the victim's; with `roll-forward` the one that the group launches now,
 /// since the owner wants members replaced by what the template says today. Back to on-demand: the group's own.
-fn model_type<'a>(
+pub(crate) fn model_type<'a>(
     victim_type: &'a InstanceType,
     launch: &'a LaunchFacts,
     purchase: PurchaseOption,

@@ -2,7 +2,11 @@
 //!
 //! Written apart from the planner and by its own light: a refusal is a bug over there, or a race with the world.
 
-use jiff::Timestamp;
+mod removal;
+
+use jiff::{SignedDuration, Timestamp};
+
+pub use removal::check_removal;
 
 use crate::action::{Action, Expect, Finished, Launch};
 use crate::backoff::Backoff;
@@ -12,6 +16,9 @@ use crate::model::{
 };
 use crate::policy::{Config, Policy, Readiness, enabled};
 use crate::reason::Refusal;
+
+/// Our clock and Auto Scaling's may differ by so much.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
 
 /// `Ok` if nothing speaks against performing `action` on the group as `fresh` shows it.
 pub fn check(fresh: &Observation, action: &Action, config: &Config) -> Result<(), Refusal> {
@@ -225,11 +232,29 @@ impl Guard<'_> {
             format!("desired is {}, not {} + 1", self.group.desired, journal.desired)
         })?;
         self.as_expected(expect)?;
+        // That desired is one more again proves nothing once somebody has taken one away.
+        let activities = self.group.details.as_ref().and_then(|details| details.activities.as_ref());
+        let activities = activities.ok_or("whether somebody has left since is not known")?;
+        let since = journal.written_at - CLOCK_SKEW;
+        let shrank =
+            activities.iter().filter(|activity| activity.started_at >= since).find_map(|activity| activity.shrank);
+        require(shrank.is_none(), || {
+            let (from, to) = shrank.unwrap_or_default();
+            format!("the group has shrunk from {from} to {to} since the journal was written")
+        })?;
         let member = self.member(leaving)?;
         require(!member.protected, || format!("{leaving} is protected from scale-in"))?;
         require(self.group.desired > self.group.min_size, || format!("MinSize is {}", self.group.min_size))?;
         let dying = member.is_dying() && member.id == journal.victim;
-        require(dying || self.stands_still(Some(member)), || "members are coming or going".to_owned())?;
+        // One that ends anyway may leave an unsteady group, but not as long as it is missed.
+        let can_be_spared = || {
+            let up = |other: &&Member| other.serves() || (other.is_dying() && !is_last_call(other, self.now));
+            let left = self.group.members.iter().filter(|other| other.id != *leaving).filter(up).count();
+            left >= journal.desired as usize || is_last_call(member, self.now)
+        };
+        require((dying && can_be_spared()) || self.stands_still(Some(member)), || {
+            "members are coming or going".to_owned()
+        })?;
         // A second request for one that is leaving already might count twice.
         require(!member.lifecycle.is_leaving(), || format!("{leaving} is {}", member.lifecycle))?;
         if member.id == journal.replica {

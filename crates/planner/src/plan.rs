@@ -322,6 +322,7 @@ fn start(
     if ec2.termination_protected.is_none() {
         return Plan { need: Some(Need::Closer(victim.id.clone())), left_alone, ..Plan::default() };
     }
+    let tags = replica_tags(group, victim, &pools, policy, config, &window, now);
     let launch = Launch {
         enabled: enabled.clone(),
         group_arn: group.arn.clone(),
@@ -335,7 +336,7 @@ fn start(
         platform,
         pools,
         strategy: policy.strategy,
-        tags: replica_tags(group, victim, policy, config, &window, now),
+        tags,
         client_token: client_token(&group.arn, &victim.id, &window),
     };
     Plan { action: Some(Action::Launch(Box::new(launch))), left_alone, ..Plan::default() }
@@ -455,12 +456,15 @@ pub(crate) fn launch_window(policy: &Policy, now: Timestamp) -> (u64, Option<Tim
 pub(crate) fn replica_tags(
     group: &Group,
     victim: &Member,
+    pools: &Pools,
     policy: &Policy,
     config: &Config,
     window: &str,
     now: Timestamp,
 ) -> Tags {
     let deadline = now + SignedDuration::from_secs(i64::from(policy.boot_deadline_seconds));
+    // Whoever replaces a replica stands in for whom that one stood in for: the books compare with what the owner chose.
+    let stands_for = victim.ours.as_ref().and_then(|ours| ours.stands_for.as_ref()).unwrap_or(&victim.instance_type);
     let mut tags = group.propagated_tags.clone();
     // AWS refuses reserved keys; it sets its own on attach.
     tags.retain(|key, _| !key.starts_with("aws:"));
@@ -468,10 +472,13 @@ pub(crate) fn replica_tags(
         (tag::ROLE.to_owned(), "replica".to_owned()),
         (tag::GROUP.to_owned(), group.name.to_string()),
         (tag::VICTIM.to_owned(), victim.id.to_string()),
+        (tag::STANDS_FOR.to_owned(), stands_for.to_string()),
         (tag::WINDOW.to_owned(), window.to_owned()),
         (tag::DEADLINE.to_owned(), deadline.as_second().to_string()),
         (tag::STACK.to_owned(), config.stack.clone()),
     ]);
+    // The cap is the same for all pools of a launch.
+    tags.extend(pools.best().max_price.map(|bid| (tag::BID.to_owned(), format!("{:.6}", bid.dollars()))));
     tags
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use crate::model::{Group, GroupName};
+use crate::model::{Group, GroupName, Tags};
 use crate::pace::Schedule;
 
 /// Namespace of the settings on a group: `spotward:<setting>`.
@@ -17,7 +17,7 @@ pub const NAMESPACE: &str = "spotward:";
 /// Keys in our namespace that are ours to write, not the owner's to set.
 const OWN_KEYS: [&str; 2] = ["swap", "backoff"];
 /// Namespace of the predecessor whose settings are read as aliases.
-const ALIAS_NAMESPACE: &str = "autospotting_";
+pub const ALIAS_NAMESPACE: &str = "autospotting_";
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]
@@ -554,6 +554,19 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// The same deployment when no group is enabled: what is in flight goes back, nothing is begun. No group can carry
+    /// the tag, since AWS lets no key be longer than 128 characters.
+    pub fn for_nobody(&self) -> Config {
+        Config { enable_key: "nobody".repeat(22), ..self.clone() }
+    }
+}
+
+/// Whether `key` is a setting of an owner, `spotward:<setting>`.
+pub fn is_setting(key: &str) -> bool {
+    key.strip_prefix(NAMESPACE).is_some_and(|short| SETTINGS.iter().any(|setting| setting.key == short))
+}
+
 /// Proof that the owner of a group asked for us. Only [`enabled`] makes one; starting a swap needs one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnabledGroup {
@@ -576,6 +589,11 @@ pub fn enabled(group: &Group, config: &Config) -> Option<EnabledGroup> {
 impl Policy {
     /// The policy of a group: every setting parsed, or every mistake named.
     pub fn of(group: &Group, config: &Config) -> Result<Policy, Vec<SettingError>> {
+        Policy::of_tags(&group.tags, config)
+    }
+
+    /// The policy of a group with these tags.
+    pub fn of_tags(group: &Tags, config: &Config) -> Result<Policy, Vec<SettingError>> {
         let mut errors = unknown_keys(group);
         let mut raw = BTreeMap::new();
         let fallback = Fallback::of(Some(group), config);
@@ -708,9 +726,8 @@ fn keys() -> String {
 }
 
 /// A key in our namespace that nobody knows is a mistake: a typo must not pass for a wish that was granted.
-fn unknown_keys(group: &Group) -> Vec<SettingError> {
+fn unknown_keys(group: &Tags) -> Vec<SettingError> {
     group
-        .tags
         .iter()
         .filter_map(|(key, value)| Some((key, key.strip_prefix(NAMESPACE)?, value)))
         .filter(|(_, short, _)| !OWN_KEYS.contains(short) && !SETTINGS.iter().any(|setting| setting.key == *short))
@@ -731,10 +748,10 @@ struct Fallback<'a> {
 }
 
 impl<'a> Fallback<'a> {
-    fn of(group: Option<&Group>, config: &'a Config) -> Fallback<'a> {
+    fn of(group: Option<&Tags>, config: &'a Config) -> Fallback<'a> {
         let named =
             |name: Option<&String>| PROFILES.iter().find(|profile| Some(profile.name) == name.map(|n| n.trim()));
-        let tag = group.and_then(|group| group.tags.get(&format!("{NAMESPACE}profile")));
+        let tag = group.and_then(|group| group.get(&format!("{NAMESPACE}profile")));
         Fallback {
             of_group: named(tag),
             config,
@@ -761,14 +778,14 @@ impl<'a> Fallback<'a> {
 }
 
 /// Our own tag, else the aliases (all of them), else what holds without.
-fn raw_values(setting: &Setting, group: &Group, fallback: &Fallback<'_>) -> Result<Vec<Raw>, SettingError> {
+fn raw_values(setting: &Setting, group: &Tags, fallback: &Fallback<'_>) -> Result<Vec<Raw>, SettingError> {
     let own = format!("{NAMESPACE}{}", setting.key);
-    if let Some(text) = group.tags.get(&own) {
+    if let Some(text) = group.get(&own) {
         return Ok(vec![Raw { tag: own, text: text.clone() }]);
     }
     let mut aliases = Vec::new();
     for alias in setting.aliases {
-        if let Some(text) = group.tags.get(*alias) {
+        if let Some(text) = group.get(*alias) {
             // A percentage alias carries a bare number.
             let percentage = alias.ends_with("_percentage");
             let text = if percentage && !text.ends_with('%') { whole_percent(alias, text)? } else { text.clone() };

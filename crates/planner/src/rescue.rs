@@ -194,7 +194,7 @@ fn replacement(
         PurchaseOption::OnDemand => 'o',
     };
     let window = format!("{NOTICE}-{letter}");
-    let tags = replica_tags(group, member, policy, config, NOTICE, now);
+    let tags = replica_tags(group, member, &pools, policy, config, NOTICE, now);
     Answer::Launch(Box::new(context.launch(enabled, policy, purchase, pools, tags, &window)))
 }
 
@@ -263,7 +263,7 @@ pub fn plan_rebalance(
     if let Some(until) = opens {
         return Plan { swap: swap.name(), wait: Some(Wait::LaunchWindow { until }), ..Plan::default() };
     }
-    let tags = replica_tags(group, member, &policy, config, REBALANCE, now);
+    let tags = replica_tags(group, member, &pools, &policy, config, REBALANCE, now);
     let launch = context.launch(&enabled, &policy, PurchaseOption::Spot, pools, tags, &window.to_string());
     Plan { swap: swap.name(), action: Some(Action::Launch(Box::new(launch))), ..Plan::default() }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Add;
 
 use crate::action::{Action, Launch};
-use crate::choose::{self, NoPool, Pools};
+use crate::choose::{Choice, NoPool, Pools};
 use crate::market::Market;
 use crate::model::{
     Group, InstanceId, InstanceType, LaunchFacts, LifecycleState, Member, Observation, Price, PurchaseOption, Role,
@@ -91,7 +91,9 @@ pub fn savings(observation: &Observation, plan: &Plan, market: &Market, config: 
     let desired = group.journal().and_then(Result::ok).map_or(group.desired, |journal| journal.desired);
     let floor = policy.min_on_demand.of(desired);
     let above_floor = group.in_service(PurchaseOption::OnDemand).saturating_sub(floor) as usize;
-    let mut choices: BTreeMap<(&InstanceType, &Zone), Result<Pools, NoPool>> = BTreeMap::new();
+    // Types are judged once per type of victim, pools once per type and zone, as in a plan.
+    let mut choices: BTreeMap<&InstanceType, Result<Choice<'_>, NoPool>> = BTreeMap::new();
+    let mut answers: BTreeMap<(&InstanceType, &Zone), Result<Pools, NoPool>> = BTreeMap::new();
     for member in &group.members {
         if victims_done.len() >= above_floor {
             break;
@@ -99,8 +101,11 @@ pub fn savings(observation: &Observation, plan: &Plan, market: &Market, config: 
         if victims_done.contains(&&member.id) || !may_be_victim(member, observation, &policy) {
             continue;
         }
-        let pools = choices.entry((&member.instance_type, &member.zone)).or_insert_with(|| {
-            choose::choose(&member.instance_type, &member.zone, launch, PurchaseOption::Spot, market, &policy)
+        let pools = answers.entry((&member.instance_type, &member.zone)).or_insert_with(|| {
+            let choice = choices
+                .entry(&member.instance_type)
+                .or_insert_with(|| Choice::new(&member.instance_type, launch, PurchaseOption::Spot, market, &policy));
+            choice.as_ref().map_err(Clone::clone)?.pools(&member.zone)
         });
         let Ok(pools) = pools else { continue };
         let Some(before) = price_of(&member.instance_type, &member.zone, member.purchase, market) else { continue };

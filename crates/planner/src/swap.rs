@@ -163,6 +163,9 @@ impl<'a> Swap<'a> {
                 return Swap::Settling { journal, on_group: true };
             }
             return match victim {
+                // Somebody has shrunk the group and somebody has grown it again: whose the extra unit is now, nobody can
+                // tell.
+                Some(_) if group.desired == added && has_shrunk(group, &journal) => Swap::Forfeit { journal },
                 Some(victim) if group.desired == added => Swap::Attached { journal, replica, victim },
                 // Our decrement, or a scale-in that took the victim: done either way.
                 None if group.desired == journal.desired => Swap::Settling { journal, on_group: true },
@@ -299,6 +302,8 @@ impl<'a> Swap<'a> {
                 Some(policy) => cx.attach(journal, replica, policy),
                 None => cx.settle(journal, true),
             },
+            // What follows is a decrement, and it must be the first one.
+            Swap::Attached { .. } if activities(group).is_none() => Step::Details,
             Swap::Attached { journal, replica, victim } => match policy {
                 Some(policy) => cx.remove(journal, replica, victim, policy),
                 None => cx.give_back(journal, Some(replica)),
@@ -533,7 +538,7 @@ impl<'a> Context<'a> {
             return self.give_back(journal, Some(replica));
         }
         if victim.is_dying() {
-            return self.remove_in_haste(replica, victim, policy);
+            return self.remove_in_haste(journal, replica, victim, policy);
         }
         if !replica.serves() {
             return Step::Wait(Wait::NotServing(replica.id.clone()));
@@ -597,10 +602,18 @@ impl<'a> Context<'a> {
 
     /// Both are members and the victim is dying: it leaves as soon as its replacement serves, or half a minute before its
     /// end, so that it is drained and its termination hooks run. Its place is taken in any case; that others come and
-    /// go does not matter.
-    fn remove_in_haste(&self, replica: &Member, victim: &Member, policy: &Policy) -> Step {
-        if !replica.serves() && !rescue::is_last_call(victim, self.now) {
-            return Step::Wait(Wait::NotServing(replica.id.clone()));
+    /// go does not matter, unless it is needed for as long as it runs.
+    fn remove_in_haste(&self, journal: &Journal, replica: &Member, victim: &Member, policy: &Policy) -> Step {
+        if !rescue::is_last_call(victim, self.now) {
+            if !replica.serves() {
+                return Step::Wait(Wait::NotServing(replica.id.clone()));
+            }
+            let runs_on = |member: &Member| member.is_dying() && !rescue::is_last_call(member, self.now);
+            let others = self.group.members.iter().filter(|member| member.id != victim.id);
+            let left = others.filter(|member| member.serves() || runs_on(member)).count();
+            if left < journal.desired as usize {
+                return Step::Wait(Wait::Unstable { serving: self.group.serving(), desired: self.group.desired });
+            }
         }
         let mut blockers = preflight::blockers(self.group, policy, self.config, Moment::Rescue, self.now);
         // The room above is taken already.
@@ -623,15 +636,15 @@ impl<'a> Context<'a> {
 
     /// The +1 is no longer wanted as planned: find out who is surplus.
     fn undo(&self, journal: &Journal, cause: Undo, policy: Option<&Policy>) -> Step {
-        let Some(activities) = self.group.details.as_ref().and_then(|details| details.activities.as_ref()) else {
+        let Some(activities) = activities(self.group) else {
             return Step::Details;
         };
         // A decrement since the journal was written may be ours: the +1 is spent, and doing it again would put the
         // group below what was asked for.
-        let since = journal.written_at - CLOCK_SKEW;
-        if activities.iter().any(|activity| activity.shrank.is_some() && activity.started_at >= since) {
+        if has_shrunk(self.group, journal) {
             return self.settle(journal, true);
         }
+        let since = journal.written_at - CLOCK_SKEW;
         // The group may still be replacing whom it has lost: who is surplus shows when it stands still.
         if !self.group.is_stable() && journal.written_at + TRACE > self.now {
             return Step::Wait(Wait::Unstable { serving: self.group.serving(), desired: self.group.desired });
@@ -794,26 +807,35 @@ impl<'a> Context<'a> {
     /// Our decrement hit a number that somebody else had just changed: give it back, once. The activity's cause proves
     /// it; a later reading of desired alone would prove nothing.
     fn compensate(&self, journal: &Journal) -> Option<Step> {
-        let activities = self.group.details.as_ref()?.activities.as_ref()?;
+        let activities = activities(self.group)?;
         // Before the attach we remove nobody: then it was the owner, and he meant it.
         let outside = self.group.replica(&journal.replica);
         if self.group.member(&journal.replica).is_none() && !outside.is_some_and(|replica| replica.was_member) {
             return None;
         }
         let since = journal.written_at - CLOCK_SKEW;
-        // AWS does not say who asked, so it has to be one whom we would have removed: the victim, the replica, or a
-        // newcomer since the journal was written. Taking somebody else's removal for ours leaves one too many.
+        // AWS does not say who asked, so it has to be one whom we would have removed: the victim, the replica, a
+        // newcomer since the journal was written, or, as long as the victim stays, another one like it. Taking somebody
+        // else's removal for ours leaves one too many.
         let is_newcomer = |id: &InstanceId| {
             activities.iter().any(|activity| {
                 activity.instance.as_ref() == Some(id) && activity.shrank.is_none() && activity.started_at >= since
             })
         };
+        let victim = self.group.member(&journal.victim);
+        let staying = victim.filter(|victim| victim.lifecycle == LifecycleState::InService);
+        let in_its_place = |id: &InstanceId| {
+            staying.is_some_and(|victim| {
+                self.group
+                    .member(id)
+                    .is_none_or(|other| other.zone == victim.zone && other.instance_type == victim.instance_type)
+            })
+        };
         let ours = |activity: &&Activity| {
             let hit_foreign_value = activity.shrank.is_some_and(|(from, _)| from != journal.desired + 1);
-            let candidate = activity
-                .instance
-                .as_ref()
-                .is_some_and(|id| *id == journal.victim || *id == journal.replica || is_newcomer(id));
+            let candidate = activity.instance.as_ref().is_some_and(|id| {
+                *id == journal.victim || *id == journal.replica || is_newcomer(id) || in_its_place(id)
+            });
             activity.by_request && activity.started_at >= since && hit_foreign_value && candidate
         };
         let (_, to) = activities.iter().find(ours)?.shrank?;
@@ -865,6 +887,18 @@ fn is_unready(replica: &Replica, policy: &Policy) -> bool {
 
 fn until_ready(replica: &Replica) -> Wait {
     Wait::Ready { replica: replica.id.clone(), deadline: replica.ours.deadline - ARM_MARGIN }
+}
+
+/// The latest activities, if this look has read them.
+fn activities(group: &Group) -> Option<&Vec<Activity>> {
+    group.details.as_ref()?.activities.as_ref()
+}
+
+/// The group has lost a member together with a unit of desired since the journal was written, by whomever.
+fn has_shrunk(group: &Group, journal: &Journal) -> bool {
+    let since = journal.written_at - CLOCK_SKEW;
+    let mut activities = activities(group).into_iter().flatten();
+    activities.any(|activity| activity.shrank.is_some() && activity.started_at >= since)
 }
 
 fn is_stopping(state: RunState) -> bool {

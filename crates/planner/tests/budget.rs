@@ -4,7 +4,7 @@
 mod support;
 
 use expect_test::{Expect, expect};
-use planner::budget::{self, Holdings, most_per_pool};
+use planner::budget::{self, Holdings, most_per_pool, worst_loss};
 use planner::choose::{Pool, Pools};
 use planner::model::{Group, LifecycleState, PurchaseOption, RunState};
 use planner::policy::Policy;
@@ -262,4 +262,24 @@ proptest! {
         });
         prop_assert!(spread.iter().all(|spread| *spread <= 1), "{:?}", spread);
     }
+}
+
+/// Now, and at most after so many swaps.
+fn check_loss(settings: &str, group: &Group, swaps_left: u32, expect: Expect) {
+    let loss = worst_loss(group, &support::policy(settings), swaps_left);
+    let pool = loss.pool.map_or("no pool".to_owned(), |(instance_type, zone)| format!("{instance_type}/{zone}"));
+    expect.assert_eq(&format!("{} of {} in {pool}, then {}", loss.now, loss.desired, loss.after));
+}
+
+#[test]
+fn without_spot_nothing_is_lost_and_later_as_much_as_the_budget_allows() {
+    check_loss("", &group_with(10, &[]), 0, expect!["0 of 10 in no pool, then 0"]);
+    check_loss("", &group_with(10, &[]), 2, expect!["0 of 10 in no pool, then 2"]);
+    check_loss("", &group_with(10, &[]), 10, expect!["0 of 10 in no pool, then 4"]);
+}
+
+#[test]
+fn a_pool_above_the_budget_stays_the_worst() {
+    let group = group_with(4, &["c5.large/a", "c5.large/a", "c5.large/a", "m5.large/b"]);
+    check_loss("pool-loss=25%", &group, 0, expect!["3 of 4 in c5.large/a, then 3"]);
 }

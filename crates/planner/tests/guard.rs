@@ -787,6 +787,45 @@ fn a_protected_member_does_not_go() {
 }
 
 #[test]
+fn nobody_goes_after_another_has_left_since_the_journal() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1
+           activity  i-2  started 10s  shrank 2>1",
+        terminate("i-1"),
+        expect!["terminate: the group has shrunk from 2 to 1 since the journal was written"],
+    );
+}
+
+#[test]
+fn who_left_before_the_journal_holds_up_nobody() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1  age 30s
+           activity  i-2  started 33s  shrank 2>1",
+        terminate("i-1"),
+        expect!["fine"],
+    );
+}
+
+#[test]
+fn nobody_goes_unless_the_activities_are_known() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1
+           no-activities",
+        terminate("i-1"),
+        expect!["terminate: whether somebody has left since is not known"],
+    );
+}
+
+#[test]
 fn nobody_goes_below_minsize() {
     check(
         "group web  min 2

@@ -414,6 +414,7 @@ fn a_replica_is_born_with_our_tags_and_the_groups_propagated_ones() {
             tag        spotward:deadline = 1795350900
             tag        spotward:role = replica
             tag        spotward:stack = spotward
+            tag        spotward:stands-for = m5.large
             tag        spotward:victim = i-1
             tag        spotward:win = 2992248
             tag        team = red
@@ -462,6 +463,7 @@ fn a_replica_is_launched_into_the_victims_subnet_at_the_resolved_version() {
             tag        spotward:deadline = 1795350900
             tag        spotward:role = replica
             tag        spotward:stack = spotward
+            tag        spotward:stands-for = m5.large
             tag        spotward:victim = i-1
             tag        spotward:win = 2992248
         "#]],

@@ -311,6 +311,55 @@ fn an_on_demand_replacement_is_attached_whatever_the_floor() {
 }
 
 #[test]
+fn a_dying_member_stays_as_long_as_another_one_is_missing() {
+    check(
+        "group web  desired 3
+           i-2  on-demand  Pending
+           i-5  spot  finished  ends-in 60s
+           i-9  spot  replaces i-5  notice  age 30s  type m6i.large
+           journal  i-9 for i-5  desired 2  age 2s
+           market  m5.large 0.10 spot 0.04  m6i.large 0.11 spot 0.05",
+        expect![[r#"
+            attached
+              wait    1 of 3 members serve, or members come and go
+        "#]],
+    );
+}
+
+#[test]
+fn another_dying_member_does_not_count_as_missing() {
+    check(
+        "group web  desired 3
+           i-5  spot  finished  ends-in 60s
+           i-6  spot  finished  ends-in 60s
+           i-8  spot  unattached  pending  replaces i-6  notice  age 30s  type m6i.large
+           i-9  spot  replaces i-5  notice  age 30s  type m6i.large
+           journal  i-9 for i-5  desired 2  age 2s
+           market  m5.large 0.10 spot 0.04  m6i.large 0.11 spot 0.05",
+        expect![[r#"
+            attached
+              do      terminate i-5 if 3 are wanted and 1 serve
+        "#]],
+    );
+}
+
+#[test]
+fn in_its_last_half_minute_it_leaves_whoever_is_missing() {
+    check(
+        "group web  desired 3
+           i-2  on-demand  Pending
+           i-5  spot  finished  ends-in 30s
+           i-9  spot  replaces i-5  notice  age 30s  type m6i.large
+           journal  i-9 for i-5  desired 2  age 2s
+           market  m5.large 0.10 spot 0.04  m6i.large 0.11 spot 0.05",
+        expect![[r#"
+            attached
+              do      terminate i-5 if 3 are wanted and 1 serve
+        "#]],
+    );
+}
+
+#[test]
 fn the_dying_member_leaves_as_soon_as_its_replacement_serves() {
     check(
         "group web  desired 2

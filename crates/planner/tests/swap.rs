@@ -1922,6 +1922,52 @@ fn a_forfeit_in_which_the_victim_went_keeps_the_replica() {
     );
 }
 
+#[test]
+fn a_scale_in_that_a_scale_out_hides_forfeits() {
+    // Desired is one more than before, but no longer by our hand alone: a decrement could be the second one.
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1
+           activity  i-2  started 10s  shrank 2>1",
+        expect![[r#"
+            forfeit
+              do      finish: i-9 is a member
+        "#]],
+    );
+}
+
+#[test]
+fn a_scale_in_before_the_journal_hides_nothing() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1  age 1m
+           activity  i-2  started 63s  shrank 2>1",
+        expect![[r#"
+            attached
+              do      terminate i-1 if 2 are wanted and 2 serve
+        "#]],
+    );
+}
+
+#[test]
+fn the_activities_come_before_any_removal() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1
+           no-activities",
+        expect![[r#"
+            attached
+              wait    2 of 2 members serve, or members come and go
+        "#]],
+    );
+}
+
 // Undoing: the victim died while both were members.
 
 #[test]
@@ -2423,6 +2469,38 @@ fn giving_back_the_replica_may_have_hit_a_foreign_value_as_well() {
         expect![[r#"
             settling
               do      compensate desired 1 -> 2
+        "#]],
+    );
+}
+
+#[test]
+fn another_member_may_have_left_in_the_place_of_a_protected_victim() {
+    check(
+        "group web  desired 0  max 1
+           i-1  on-demand  protected
+           i-2  on-demand  Terminating
+           i-9  spot  Terminating  replaces i-1
+           journal  i-9 for i-1  desired 2
+           activity  i-2  started 10s  shrank 1>0  by-request",
+        expect![[r#"
+            settling
+              do      compensate desired 0 -> 1
+        "#]],
+    );
+}
+
+#[test]
+fn a_member_of_another_type_never_leaves_in_the_place_of_the_victim() {
+    check(
+        "group web  desired 0  max 1
+           i-1  on-demand  protected
+           i-2  on-demand  type m5.xlarge  Terminating
+           i-9  spot  Terminating  replaces i-1
+           journal  i-9 for i-1  desired 2
+           activity  i-2  started 10s  shrank 1>0  by-request",
+        expect![[r#"
+            settling
+              do      finish: drop the journal
         "#]],
     );
 }

@@ -4,6 +4,7 @@
 //! does what it likes, then calm until everything is at rest. The oracle judges every change. Nothing here asks the
 //! clock or the operating system for anything: the same scenario and seed give the same run on every machine.
 
+mod bill;
 mod market;
 mod oracle;
 mod port;
@@ -11,13 +12,15 @@ mod region;
 mod rng;
 mod run;
 mod scenario;
+mod tidy;
 mod trace;
 mod weather;
 mod world;
 
+pub use bill::{Bill, Line, Metered};
 pub use oracle::{Promise, Violation};
 pub use region::Unknowns;
-pub use run::{Options, RunReport, Storm, run};
+pub use run::{Finale, Options, RunReport, Storm, run};
 pub use scenario::{SCENARIOS, Scenario, named};
 pub use weather::{Kind, Weather};
 pub use world::Blow;

@@ -118,6 +118,22 @@ impl Pools {
         self.pool(zone, name).map(|pool| pool.spot)
     }
 
+    /// Every spot price now: zone, type, micro-dollars per hour.
+    pub fn spot_prices(&self) -> impl Iterator<Item = (Zone, InstanceType, u64)> {
+        let row = |(zone, row): (&&'static str, &[CapacityPool; TYPES.len()])| {
+            let zone = Zone::new(zone);
+            let price =
+                move |(kind, pool): (&Type, &CapacityPool)| (zone.clone(), InstanceType::new(kind.name), pool.spot);
+            TYPES.iter().zip(row).map(price).collect::<Vec<_>>()
+        };
+        ZONES.iter().zip(&self.pools).flat_map(row)
+    }
+
+    /// The list: type, micro-dollars per hour.
+    pub fn list_prices() -> impl Iterator<Item = (InstanceType, u64)> {
+        TYPES.iter().map(|kind| (InstanceType::new(kind.name), kind.on_demand))
+    }
+
     /// `CreateFleet`'s choice: of what was asked for, what is offered, there, and not above its cap (without one, the
     /// on-demand price of the type).
     pub fn take(&mut self, request: &FleetRequest<'_>) -> Result<InstanceType, CloudError> {

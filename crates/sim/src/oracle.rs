@@ -228,6 +228,8 @@ pub struct Oracle {
     launches: Vec<(Ms, GroupName, String, String)>,
     /// Passes that saw an instance past its deadline.
     late: BTreeMap<InstanceId, u32>,
+    /// Everything is being taken back: nobody has to be replaced any more.
+    pub winding_down: bool,
     /// Scale-outs that AWS capped at MaxSize because our +1 took the last place.
     pub swallowed: u64,
 }
@@ -324,17 +326,19 @@ impl Oracle {
                 if let Some((original, _)) = max
                     && original == after.max
                     && original != book.max
-                    && book.journal_deleted
+                    && (book.journal_deleted || book.drifted)
                     && let Some(book) = self.books.get_mut(done.group)
                 {
-                    // The owner's tools deleted the only note of a raise: nobody can tell it from his own value.
+                    // The owner's tools, or another worker, deleted the only note of a raise: nobody can tell it from his
+                    // own value.
                     book.max = original;
                     self.deletions += 1;
                 }
-                let suspends = after.journal.as_deref().and_then(|journal| field(journal, "az")) == Some("1");
+                let text = after.journal.as_deref().or(copy.map(String::as_str));
+                let suspends = text.and_then(|journal| field(journal, "az")) == Some("1");
                 if suspends
                     && book.suspended.contains("AZRebalance")
-                    && done.before.journal != after.journal
+                    && (done.before.journal != after.journal || copy.is_some())
                     && self.raced(region, done)
                 {
                     // The owner suspended it himself a moment ago, and it will be resumed with ours.
@@ -543,6 +547,19 @@ impl Oracle {
             self.object(region, Promise::JournalFirst, || {
                 format!("{:?}, and the journal says {:?}", done.api, done.before.journal)
             });
+        }
+    }
+
+    /// The sweep is about to end an instance, outside any pass over a group: it has to be ours, past its deadline, and a
+    /// member of nothing.
+    pub fn judge_sweep(&mut self, region: &Region, id: &InstanceId) {
+        let Some(ec2) = region.ec2(id).cloned().filter(|ec2| ec2.state.is_alive()) else { return };
+        let role = ec2.tags.get(tag::ROLE).map(String::as_str);
+        let due = ec2.tags.get(tag::DEADLINE).and_then(|text| text.parse::<Ms>().ok()).map(|seconds| seconds * SECOND);
+        let over = due.is_some_and(|due| due + 5 * MINUTE <= region.now);
+        let member_of = region.group_of(id);
+        if !matches!(role, Some("replica" | "doomed")) || !over || member_of.is_some() {
+            self.object(region, Promise::HandsOff, || format!("the sweep ends {id}, {role:?} of {member_of:?}"));
         }
     }
 
@@ -755,7 +772,7 @@ impl Oracle {
             if serving < group.desired || serving > group.desired && free {
                 unrest.push((Promise::Liveness, format!("{name}: {serving} of {} serve", group.desired)));
             }
-            if book.enabled() && serving == group.desired {
+            if book.enabled() && serving == group.desired && !self.winding_down {
                 self.unswapped(region, name, book, &mut unrest);
             }
         }
@@ -842,6 +859,6 @@ fn copies(region: &Region) -> impl Iterator<Item = &str> {
 }
 
 /// A field of a journal, by its documented format.
-fn field<'a>(journal: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(journal: &'a str, name: &str) -> Option<&'a str> {
     journal.split(';').filter_map(|part| part.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
 }

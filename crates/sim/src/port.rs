@@ -14,8 +14,8 @@ use planner::model::{
 };
 use planner::policy::AllocationStrategy;
 
-use crate::oracle::{Done, Facts, Promise};
-use crate::region::{Asg, Ec2, FleetRequest, MEMBER_TAG, MINUTE, Ms, Origin, SECOND, Source, Target, View};
+use crate::oracle::{Done, Facts, Promise, field};
+use crate::region::{Asg, Ec2, FleetRequest, MEMBER_TAG, MINUTE, Ms, Origin, Record, SECOND, Source, Target, View};
 use crate::world::{Api, Sim, Watchers, World};
 
 /// A tag search may miss instances younger than this.
@@ -247,26 +247,48 @@ impl Sim {
         Ok(Some(Observation { now: timestamp(now), group }))
     }
 
+    /// As the adapter does it: not while a replica is still outside, where nothing is decided by them.
+    fn reads_activities(&self, asg: &Asg) -> bool {
+        let world = self.world.borrow();
+        let instances = &world.region.view.instances;
+        let outside = |id: &str| {
+            let mut found = instances.values().filter(|ec2| ec2.id.as_str() == id);
+            found.any(|ec2| ec2.state.is_alive()) && !asg.seats.iter().any(|seat| seat.id.as_str() == id)
+        };
+        match asg.tags.get(tag::SWAP) {
+            Some(journal) => {
+                let named = |key| field(journal, key).unwrap_or_default();
+                let victim_stays = asg
+                    .seats
+                    .iter()
+                    .any(|seat| seat.id.as_str() == named("out") && seat.lifecycle == LifecycleState::InService);
+                !(victim_stays && outside(named("in")))
+            }
+            None => !instances.values().any(|ec2| {
+                ec2.tags.get(tag::GROUP).map(String::as_str) == Some(asg.name.as_str()) && outside(ec2.id.as_str())
+            }),
+        }
+    }
+
+    async fn activities(&self, name: &GroupName) -> Result<Option<Vec<Activity>>, CloudError> {
+        self.read(Api::DescribeScalingActivities, |view, _| {
+            view.groups.get(name).map(|group| {
+                let seen = |record: &Record| Activity {
+                    instance: Some(record.instance.clone()),
+                    started_at: timestamp(record.started),
+                    ended_at: record.ended.map(timestamp),
+                    shrank: record.shrank,
+                    by_request: record.by_request,
+                };
+                group.activities.iter().rev().map(seen).collect()
+            })
+        })
+        .await
+    }
+
     async fn details(&self, name: &GroupName, asg: &Asg) -> Result<Details, CloudError> {
         let current = |view: &View| view.groups.get(name).cloned();
-        let activities = self
-            .read(Api::DescribeScalingActivities, |view, _| {
-                current(view).map(|group| {
-                    group
-                        .activities
-                        .iter()
-                        .rev()
-                        .map(|record| Activity {
-                            instance: Some(record.instance.clone()),
-                            started_at: timestamp(record.started),
-                            ended_at: record.ended.map(timestamp),
-                            shrank: record.shrank,
-                            by_request: record.by_request,
-                        })
-                        .collect()
-                })
-            })
-            .await?;
+        let activities = if self.reads_activities(asg) { self.activities(name).await? } else { None };
         let hooks = self
             .read(Api::DescribeLifecycleHooks, |view, _| current(view).map(|group| (group.launch_hook, group.hook)))
             .await?;
@@ -554,7 +576,7 @@ impl Sim {
                     before: &before,
                     subject_before: subject_before.as_ref(),
                     protected: false,
-                    two_workers: world.interleaved,
+                    two_workers: world.two_workers,
                 };
                 world.oracle.judge_launch(&world.region, &done, &request(), &id);
             }
@@ -584,7 +606,7 @@ fn enabled_or_in_flight_or_denied(world: &mut World, group: &GroupName, action: 
     enabled_or_denied(world, group, action)
 }
 
-fn timestamp(at: Ms) -> Timestamp {
+pub(crate) fn timestamp(at: Ms) -> Timestamp {
     Timestamp::from_millisecond(at).unwrap_or_default()
 }
 

@@ -11,6 +11,7 @@ use planner::model::{
     GroupName, InstanceId, InstanceType, LifecycleState, PurchaseOption, RunState, SubnetId, Tags, Zone, tag,
 };
 
+use crate::bill::Bill;
 use crate::market::Pools;
 use crate::rng::Rng;
 
@@ -96,6 +97,10 @@ pub struct Ec2 {
     pub termination_protected: bool,
     /// Launched by a call of ours.
     pub ours: bool,
+    /// The cap on its spot price that its launch asked for.
+    pub cap: Option<u64>,
+    /// When it began to shut down, and whether EC2 took it back.
+    pub ended: Option<(Ms, bool)>,
 }
 
 /// Health of a load-balancer target.
@@ -163,6 +168,24 @@ pub struct Record {
     pub by_request: bool,
     /// We did. AWS does not tell; the oracle knows.
     pub ours: bool,
+}
+
+/// What EC2 tells about a spot instance, on its way to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// When it arrives.
+    pub due: Ms,
+    pub id: InstanceId,
+    pub about: About,
+}
+
+/// What it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// The instance ends in two minutes.
+    Interruption,
+    /// Its end has become more likely.
+    Rebalance,
 }
 
 /// A launch beyond desired that is followed by a termination.
@@ -299,10 +322,16 @@ pub struct Region {
     pub keeps_history: bool,
     pub events: Vec<String>,
     pub traced: bool,
+    /// Messages on their way to us.
+    pub notices: Vec<Notice>,
+    /// How long messages are under way, each entry one copy; `None`: drawn, since EC2 delivers at best effort.
+    pub deliveries: Option<Vec<Ms>>,
     /// Scheduled actions that have set desired.
     pub fired: Vec<(GroupName, u32, u32)>,
+    /// The bill, if anybody wants one.
+    pub bill: Option<Bill>,
     tokens: BTreeMap<String, (String, InstanceId)>,
-    derived_templates: BTreeSet<String>,
+    derived_templates: BTreeMap<String, Ms>,
     next_id: u32,
     next_tick: Ms,
     next_seq: u64,
@@ -331,9 +360,13 @@ impl Region {
             keeps_history: false,
             events: Vec::new(),
             traced: false,
+            notices: Vec::new(),
+            // From the event bus, and from the watcher on the instance.
+            deliveries: Some(vec![2 * SECOND, 5 * SECOND]),
             fired: Vec::new(),
+            bill: None,
             tokens: BTreeMap::new(),
-            derived_templates: BTreeSet::new(),
+            derived_templates: BTreeMap::new(),
             next_id: 0,
             next_tick: start + TICK,
             next_seq: 1,
@@ -728,7 +761,18 @@ impl Region {
 
     /// `CreateLaunchTemplate` for a launch configuration, under a name that follows from it: existing is as good as made.
     pub fn derive_template(&mut self, name: String) {
-        self.derived_templates.insert(name);
+        let now = self.now;
+        self.derived_templates.entry(name).or_insert(now);
+    }
+
+    /// Templates that we made, and when.
+    pub fn derived_templates(&self) -> impl Iterator<Item = (&String, Ms)> {
+        self.derived_templates.iter().map(|(name, at)| (name, *at))
+    }
+
+    /// `DeleteLaunchTemplate`. Instances that were launched from it run on.
+    pub fn delete_template(&mut self, name: &str) {
+        self.derived_templates.remove(name);
     }
 
     /// `CreateFleet` of type `instant` with a target capacity of one.
@@ -744,6 +788,7 @@ impl Region {
             return Ok(id.clone());
         }
         let instance_type = self.pools.take(&request)?;
+        let cap = request.overrides.iter().find(|(name, _)| *name == instance_type).and_then(|(_, cap)| *cap);
         let id = self.new_id();
         let boot = self.rng.between(10, 40) * SECOND;
         self.tokens.insert(request.token.to_owned(), (request.fingerprint, id.clone()));
@@ -765,6 +810,8 @@ impl Region {
                 at_risk: false,
                 termination_protected: false,
                 ours: true,
+                cap,
+                ended: None,
             }),
         );
         Ok(id)
@@ -795,6 +842,7 @@ impl Region {
             let ec2 = self.ec2_mut(id);
             ec2.state = RunState::ShuttingDown;
             ec2.until = now + 10 * SECOND;
+            ec2.ended = Some((now, false));
         }
         Ok(())
     }
@@ -805,6 +853,7 @@ impl Region {
     pub fn advance(&mut self, by: Ms) {
         let end = self.now + by;
         while self.next_tick <= end {
+            self.meter(self.next_tick);
             self.now = self.next_tick;
             self.next_tick += TICK;
             if self.keeps_history {
@@ -812,8 +861,16 @@ impl Region {
             }
             self.tick();
         }
+        self.meter(end);
         self.now = end;
         self.view.at = end;
+    }
+
+    /// Whatever runs costs until then what it costs now.
+    fn meter(&mut self, until: Ms) {
+        if let Some(bill) = &mut self.bill {
+            bill.run(&self.view, &self.pools, until - self.now);
+        }
     }
 
     /// Keeps the present state for stale reads: at most the last four ticks.
@@ -904,6 +961,42 @@ impl Region {
         let end = self.now + 2 * MINUTE;
         self.note(|| format!("EC2 announces the end of {id} in two minutes"));
         self.ec2_mut(id).ends_at = Some(end);
+        self.tell(id, About::Interruption);
+    }
+
+    /// EC2 sees a higher risk for a spot instance.
+    pub fn recommend(&mut self, id: &InstanceId) {
+        self.note(|| format!("EC2 recommends to replace {id}"));
+        self.ec2_mut(id).at_risk = true;
+        self.tell(id, About::Rebalance);
+    }
+
+    fn tell(&mut self, id: &InstanceId, about: About) {
+        let delays = self.deliveries.clone().unwrap_or_else(|| self.draw_deliveries());
+        let now = self.now;
+        self.notices.extend(delays.into_iter().map(|delay| Notice { due: now + delay, id: id.clone(), about }));
+        self.notices.sort_by_key(|notice| notice.due);
+    }
+
+    /// Two channels, each of which may lose a message, be late, or deliver it twice.
+    fn draw_deliveries(&mut self) -> Vec<Ms> {
+        let mut delays = Vec::new();
+        for _channel in 0..2 {
+            let soon = self.rng.between(1, 10) * SECOND;
+            match self.rng.below(10) {
+                0 | 1 => {}
+                2 => delays.push(self.rng.between(20, 180) * SECOND),
+                3 => delays.extend([soon, soon + self.rng.between(0, 60) * SECOND]),
+                _ => delays.push(soon),
+            }
+        }
+        delays
+    }
+
+    /// The messages that have arrived by now.
+    pub fn arrived(&mut self) -> Vec<Notice> {
+        let count = self.notices.iter().take_while(|notice| notice.due <= self.now).count();
+        self.notices.drain(..count).collect()
     }
 
     /// The machine is gone at once, whoever did it.
@@ -912,6 +1005,7 @@ impl Region {
         let owner = self.group_of(id);
         self.note(|| format!("{id} is ended from outside"));
         let ec2 = self.ec2_mut(id);
+        ec2.ended = ec2.ended.or(Some((now, ec2.ends_at.is_some_and(|end| end <= now))));
         ec2.state = RunState::ShuttingDown;
         ec2.until = now + 10 * SECOND;
         if let Some(name) = owner {
@@ -1315,6 +1409,8 @@ impl Region {
                 at_risk: false,
                 termination_protected: false,
                 ours: false,
+                cap: None,
+                ended: None,
             }),
         );
         let ready = now + group.boot + 5 * SECOND;

@@ -9,20 +9,21 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use engine::watcher::record_ready;
-use engine::{CloudError, Outcome, Pass, reconcile};
-use planner::model::{GroupName, InstanceId};
-use planner::policy::Config;
+use engine::{CloudError, Outcome, Pass, rebalance, reconcile, rescue};
+use planner::model::{GroupName, InstanceId, LifecycleState, PurchaseOption, tag};
+use planner::policy::{Config, NAMESPACE, is_setting};
+use planner::traces::Extent;
 
 use crate::market::Pools;
 use crate::oracle::{Oracle, Promise, Violation};
-use crate::region::{MINUTE, Ms, Region, SECOND, Unknowns};
+use crate::region::{About, MINUTE, Ms, Notice, Region, SECOND, Unknowns};
 use crate::rng::Rng;
 use crate::scenario::{self, Scenario};
 use crate::weather::{self, Kind, Weather};
 use crate::world::{Blow, Sim, Watchers, World};
 
 /// 2026-09-21 14:13:20 UTC.
-const START: Ms = 1_790_000_000_000;
+pub(crate) const START: Ms = 1_790_000_000_000;
 /// Passes under the weather.
 const STORM_PASSES: u32 = 24;
 /// In one of so many seeds replicas wait for their watchers.
@@ -44,6 +45,17 @@ pub enum Storm {
     Given(Weather),
 }
 
+/// How a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finale {
+    /// The groups settle.
+    Settle,
+    /// Half-way through the storm the owner wants everything on-demand again.
+    Revert,
+    /// Half-way through the storm nothing is begun any more; what is left of us is taken away.
+    Uninstall,
+}
+
 /// How to run.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -61,6 +73,8 @@ pub struct Options {
     pub without: Vec<Kind>,
     /// Keep a trace.
     pub trace: bool,
+    /// How it ends.
+    pub finale: Finale,
 }
 
 impl Default for Options {
@@ -73,6 +87,7 @@ impl Default for Options {
             two_workers: false,
             without: Vec::new(),
             trace: false,
+            finale: Finale::Settle,
         }
     }
 }
@@ -114,6 +129,10 @@ pub struct RunReport {
     pub drifts: u64,
     /// Calls that the role's policy refused.
     pub denied: u64,
+    /// Unprotected spot members in service that we brought, at the end.
+    pub spot_left: u32,
+    /// What still carries a mark of ours at the end; filled after an uninstall.
+    pub marks_left: Vec<String>,
     /// Pass by pass, if asked for.
     pub trace: Vec<String>,
 }
@@ -184,6 +203,9 @@ pub fn run(scenario: &Scenario, seed: u64, options: &Options) -> RunReport {
     let mut region = Region::new(START + rng.between(0, 600) * SECOND, seed, Pools::new(), unknowns);
     region.traced = options.trace;
     region.keeps_history = storm.chance(Kind::StaleRead) + storm.chance(Kind::StaleLook) > 0;
+    if drawn {
+        region.deliveries = None;
+    }
     region.create(&spec);
     region.create(&scenario::decoy());
     let mut oracle = Oracle::default();
@@ -210,6 +232,9 @@ pub fn run(scenario: &Scenario, seed: u64, options: &Options) -> RunReport {
     }
     play.storm();
     let calm_passes = play.calm();
+    if options.finale == Finale::Uninstall {
+        play.tidy_up(4);
+    }
     play.report(if drawn { "weather" } else { scenario.name }, seed, calm_passes)
 }
 
@@ -225,11 +250,14 @@ struct Play<'a> {
     heard: BTreeSet<InstanceId>,
 }
 
-/// How a pass, or whatever a message makes us do, ended.
-enum End<T = Pass> {
+/// How a pass, or whatever a message makes us do, ended. `None`: what a message was about is no member of any group.
+enum End<T = Option<Pass>> {
     Done(Result<T, CloudError>),
     Killed,
 }
+
+/// One invocation at work.
+type Work<'a> = Pin<Box<dyn Future<Output = Result<Option<Pass>, CloudError>> + 'a>>;
 
 impl Play<'_> {
     fn broken(&self) -> bool {
@@ -241,6 +269,9 @@ impl Play<'_> {
         for number in 0..passes {
             if self.broken() {
                 return;
+            }
+            if number == passes / 2 {
+                self.turn();
             }
             // The group that nobody enabled is looked at as well.
             if number % 12 == 3 {
@@ -254,6 +285,57 @@ impl Play<'_> {
                 self.sim.world.borrow_mut().advance(minutes * MINUTE);
             }
             self.script();
+        }
+        if self.options.finale == Finale::Uninstall {
+            self.tidy_up(3);
+        }
+    }
+
+    /// The owner changes his mind.
+    fn turn(&mut self) {
+        let world = &mut *self.sim.world.borrow_mut();
+        match self.options.finale {
+            Finale::Settle => {}
+            Finale::Revert => {
+                // He means it, and stays with it.
+                world.weather.set(Kind::EditFloor, 0);
+                world.weather.set(Kind::Enable, 0);
+                let name = world.enabled_group.clone();
+                if world.region.group(&name).is_some() {
+                    weather::owner_tags(world, &name, "spot-enabled", Some("true"));
+                    scenario::perform(world, scenario::Deed::FloorEverything);
+                }
+            }
+            Finale::Uninstall => {
+                world.note(|| "-- uninstall: nothing is begun any more".to_owned());
+                world.oracle.winding_down = true;
+                self.config = self.config.for_nobody();
+            }
+        }
+    }
+
+    /// Takes away what is left of us, until nothing is or `rounds` are over. A round may be cut short like any pass.
+    fn tidy_up(&mut self, rounds: u32) {
+        // The owner's own credentials and the deployment's real settings: only passes are told that nobody is enabled.
+        let config = Config::default();
+        for _ in 0..rounds {
+            if self.broken() {
+                return;
+            }
+            let sim = self.sim.clone();
+            sim.world.borrow_mut().begin_pass(0);
+            let mut future = Box::pin(engine::tidy::uninstall(&sim, &config, Extent::Uninstall));
+            let end = loop {
+                match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(result) => break Some(result),
+                    Poll::Pending if std::mem::take(&mut sim.world.borrow_mut().killed) => break None,
+                    Poll::Pending => {}
+                }
+            };
+            drop(future);
+            let world = &mut *self.sim.world.borrow_mut();
+            world.note(|| format!("== tidied up: {end:?}"));
+            world.advance(10 * SECOND);
         }
     }
 
@@ -273,7 +355,8 @@ impl Play<'_> {
             let quiet = self.pass_and_pause();
             self.script();
             let world = self.sim.world.borrow();
-            at_rest = if quiet && world.oracle.unrest(&world.region).is_empty() && self.deeds.is_empty() {
+            let told_all = world.region.notices.is_empty();
+            at_rest = if quiet && told_all && world.oracle.unrest(&world.region).is_empty() && self.deeds.is_empty() {
                 at_rest + 1
             } else {
                 0
@@ -345,14 +428,18 @@ impl Play<'_> {
         self.hear();
         let name = self.sim.world.borrow().enabled_group.clone();
         let seen = |outcomes: &BTreeMap<&'static str, u64>| -> u64 {
-            outcomes.iter().filter(|(word, _)| !matches!(**word, "killed" | "unread")).map(|(_, count)| count).sum()
+            outcomes
+                .iter()
+                .filter(|(word, _)| !matches!(**word, "killed" | "unread" | "message"))
+                .map(|(_, count)| count)
+                .sum()
         };
         let before = seen(&self.outcomes);
-        let goes_on = if self.options.two_workers || self.strikes(Kind::TwoWorkers) {
-            self.pass_of_two(&name)
-        } else {
-            self.pass(&name)
-        };
+        let workers = if self.options.two_workers || self.strikes(Kind::TwoWorkers) { 2 } else { 1 };
+        let messages = self.messages();
+        let woken = !messages.is_empty();
+        // A message wakes the group after it has been answered, whatever the passes before it said.
+        let goes_on = self.at_once(&name, workers, messages) || woken;
         let looked = seen(&self.outcomes) > before;
         let pause = match goes_on {
             _ if self.strikes(Kind::DoubledEvent) => 0,
@@ -361,60 +448,89 @@ impl Play<'_> {
             false => 60,
         };
         let world = &mut *self.sim.world.borrow_mut();
-        world.advance(pause * SECOND);
+        // Whoever has something to tell us does not wait for our tick.
+        let end = world.region.now + pause * SECOND;
+        while world.region.now < end && world.region.notices.first().is_none_or(|next| next.due > world.region.now) {
+            let next = world.region.notices.first().map_or(end, |next| next.due);
+            let step = 5 * SECOND;
+            world.advance((next.min(end) - world.region.now).min(step));
+        }
         let region = &world.region;
         world.oracle.look_around(region, looked);
         !goes_on
     }
 
-    fn pass(&mut self, name: &GroupName) -> bool {
-        self.passes += 1;
-        let number = self.passes;
-        let sim = self.sim.clone();
-        sim.world.borrow_mut().note(|| format!("== pass {number} on {name}"));
-        sim.world.borrow_mut().begin_pass(0);
-        let mut future = Box::pin(reconcile(&sim, &self.config, name));
-        let end = loop {
-            if let Some(end) = poll(&mut future, &sim) {
-                break end;
-            }
-        };
-        drop(future);
-        self.note(name, 0, &end)
+    /// The messages that have arrived by now.
+    fn messages(&self) -> Vec<Notice> {
+        let world = &mut *self.sim.world.borrow_mut();
+        let messages = world.region.arrived();
+        messages.iter().filter(|notice| notice.about == About::Interruption).for_each(|_| {
+            world.weather.count(Kind::Interruptions);
+        });
+        messages
     }
 
-    /// Two workers on one group, their calls interleaved as the seed wants it.
-    fn pass_of_two(&mut self, name: &GroupName) -> bool {
+    fn pass(&mut self, name: &GroupName) -> bool {
+        self.at_once(name, 1, Vec::new())
+    }
+
+    /// So many workers on one group, and beside them whoever answers the messages: their calls interleaved as the seed
+    /// wants it. Messages work beside the queue, on purpose.
+    fn at_once(&mut self, name: &GroupName, workers: usize, messages: Vec<Notice>) -> bool {
         self.passes += 1;
         let number = self.passes;
-        let (first, second) = (self.sim.worker(0), self.sim.worker(1));
-        first.world.borrow_mut().note(|| format!("== pass {number} on {name}, by two workers"));
-        first.world.borrow_mut().begin_pass(0);
-        first.world.borrow_mut().begin_pass(1);
-        first.world.borrow_mut().interleaved = true;
-        let mut one = Box::pin(reconcile(&first, &self.config, name));
-        let mut two = Box::pin(reconcile(&second, &self.config, name));
-        let (mut end_one, mut end_two) = (None, None);
-        while end_one.is_none() || end_two.is_none() {
-            if end_one.is_none() {
-                end_one = poll(&mut one, &first);
-            }
-            if end_two.is_none() {
-                end_two = poll(&mut two, &second);
+        let sims: Vec<Sim> = (0..workers + messages.len()).map(|worker| self.sim.worker(worker)).collect();
+        {
+            let world = &mut *self.sim.world.borrow_mut();
+            let by_two = if workers > 1 { ", by two workers" } else { "" };
+            let told: String =
+                messages.iter().map(|notice| format!(", and {:?} of {} is told", notice.about, notice.id)).collect();
+            world.note(|| format!("== pass {number} on {name}{by_two}{told}"));
+            (0..sims.len()).for_each(|worker| world.begin_pass(worker));
+            world.interleaved = sims.len() > 1;
+            world.two_workers = workers > 1;
+        }
+        let config = self.config.clone();
+        let mut works: Vec<Option<Work<'_>>> = sims
+            .iter()
+            .enumerate()
+            .map(|(place, sim)| -> Option<Work<'_>> {
+                let config = &config;
+                Some(match messages.get(place.wrapping_sub(workers)) {
+                    None => Box::pin(async move { reconcile(sim, config, name).await.map(Some) }),
+                    Some(Notice { id, about: About::Interruption, .. }) => Box::pin(rescue(sim, config, id)),
+                    Some(Notice { id, about: About::Rebalance, .. }) => Box::pin(rebalance(sim, config, id)),
+                })
+            })
+            .collect();
+        let mut ends: Vec<Option<End>> = works.iter().map(|_| None).collect();
+        while works.iter().any(Option::is_some) {
+            for (place, sim) in sims.iter().enumerate() {
+                if let Some(work) = &mut works[place]
+                    && let Some(end) = poll(work, sim)
+                {
+                    ends[place] = Some(end);
+                    works[place] = None;
+                }
             }
         }
-        drop((one, two));
-        self.sim.world.borrow_mut().interleaved = false;
-        let ends = [end_one, end_two];
-        ends.iter().flatten().enumerate().fold(false, |goes_on, (worker, end)| self.note(name, worker, end) | goes_on)
+        drop(works);
+        {
+            let world = &mut *self.sim.world.borrow_mut();
+            world.interleaved = false;
+            world.two_workers = false;
+        }
+        let ends = ends.iter().flatten().enumerate();
+        ends.fold(false, |goes_on, (worker, end)| self.note(name, worker, worker >= workers, end) | goes_on)
     }
 
     /// Writes down how a pass ended; whether another one soon is worth it.
-    fn note(&mut self, name: &GroupName, worker: usize, end: &End) -> bool {
+    fn note(&mut self, name: &GroupName, worker: usize, by_message: bool, end: &End) -> bool {
         let (outcome, goes_on) = match end {
             End::Killed => ("killed", true),
             End::Done(Err(_)) => ("unread", true),
-            End::Done(Ok(pass)) => {
+            End::Done(Ok(None)) => ("gone", false),
+            End::Done(Ok(Some(pass))) => {
                 if let (Outcome::Acted, Some(look)) = (&pass.outcome, &pass.look)
                     && let Some(action) = &look.plan.action
                 {
@@ -431,12 +547,13 @@ impl Play<'_> {
                 (word, pass.outcome.goes_on())
             }
         };
-        *self.outcomes.entry(outcome).or_default() += 1;
+        *self.outcomes.entry(if by_message { "message" } else { outcome }).or_default() += 1;
         let world = &mut *self.sim.world.borrow_mut();
         world.note(|| match end {
             End::Killed => format!("   [{worker}] killed"),
             End::Done(Err(error)) => format!("   [{worker}] could not look: {error}"),
-            End::Done(Ok(pass)) => format!("   [{worker}] {}", said(pass)),
+            End::Done(Ok(None)) => format!("   [{worker}] that is no member"),
+            End::Done(Ok(Some(pass))) => format!("   [{worker}] {}", said(pass)),
         });
         world.note_group(name);
         goes_on
@@ -462,9 +579,35 @@ impl Play<'_> {
             hidden: world.oracle.hidden,
             drifts: world.oracle.drifts,
             denied: world.oracle.denied,
+            spot_left: spot_left(world),
+            marks_left: if self.options.finale == Finale::Uninstall { marks(world) } else { Vec::new() },
             trace: world.trace.take().unwrap_or_default(),
         }
     }
+}
+
+/// Spot members in service that we brought and that may leave.
+fn spot_left(world: &World) -> u32 {
+    let seats = world.region.view.groups.values().flat_map(|group| &group.seats);
+    let free = seats.filter(|seat| seat.lifecycle == LifecycleState::InService && !seat.protected);
+    let spot = free.filter_map(|seat| world.region.ec2(&seat.id)).filter(|ec2| {
+        ec2.purchase == PurchaseOption::Spot && !ec2.termination_protected && ec2.tags.contains_key(tag::ROLE)
+    });
+    spot.count() as u32
+}
+
+/// Everything in the region that says that we have been there.
+fn marks(world: &World) -> Vec<String> {
+    let ours = |key: &&String| key.starts_with(NAMESPACE) && !is_setting(key);
+    let region = &world.region;
+    let groups = region.view.groups.values().flat_map(|group| {
+        group.tags.keys().filter(ours).map(|key| format!("{} carries {key}", group.name)).collect::<Vec<_>>()
+    });
+    let instances = region.view.instances.values().filter(|ec2| ec2.state.is_alive()).flat_map(|ec2| {
+        ec2.tags.keys().filter(ours).map(|key| format!("{} carries {key}", ec2.id)).collect::<Vec<_>>()
+    });
+    let templates = region.derived_templates().map(|(name, _)| format!("template {name}"));
+    groups.chain(instances).chain(templates).collect()
 }
 
 /// What was decided and what came of it.
@@ -481,7 +624,10 @@ fn said(pass: &Pass) -> String {
 }
 
 /// One poll. `None`: the worker has given way, ask again.
-fn poll<T>(future: &mut Pin<Box<impl Future<Output = Result<T, CloudError>>>>, sim: &Sim) -> Option<End<T>> {
+fn poll<T, F>(future: &mut Pin<Box<F>>, sim: &Sim) -> Option<End<T>>
+where
+    F: Future<Output = Result<T, CloudError>> + ?Sized,
+{
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => Some(End::Done(result)),
         Poll::Pending => {

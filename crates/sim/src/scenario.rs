@@ -1,6 +1,6 @@
 //! The table of scenarios, and the scenario that a seed draws.
 
-use planner::model::{InstanceId, LifecycleState, tag};
+use planner::model::{InstanceId, LifecycleState, PurchaseOption, RunState, tag};
 
 use crate::region::{GroupSpec, MINUTE, Region, SECOND, TerminationPolicy, Unknowns};
 use crate::rng::Rng;
@@ -22,6 +22,10 @@ pub enum When {
     Leaving,
     /// Nothing of ours is in flight, and one swap is over.
     Swapped,
+    /// Nothing of ours is in flight, and every member is spot.
+    AllSwapped,
+    /// Nothing of ours is in flight, and fewer members than desired serve.
+    Short,
 }
 
 /// What is done then.
@@ -39,6 +43,20 @@ pub enum Deed {
     InterruptReplica,
     /// EC2 announces the end of every spot instance.
     InterruptAll,
+    /// EC2 announces the end of a spot member whose swap is over.
+    InterruptMember,
+    /// The same, and only half a minute is left of the two minutes.
+    InterruptLate,
+    /// The same, and no spot pool has capacity any more.
+    InterruptAndDrain,
+    /// The same, and on-demand capacity is short, too, until the weather calms.
+    InterruptAndDrainAll,
+    /// A member that no swap in flight names dies at once.
+    KillOther,
+    /// EC2 recommends to replace a spot member whose swap is over.
+    RecommendMember,
+    /// Nothing: the script waits for the state.
+    Nothing,
     /// The replica's machine dies at once.
     KillReplica,
     /// The group scales in until one member is left.
@@ -390,6 +408,178 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         ..PLAIN
     },
+    // EC2 announces the end of a member. By default the event bus and the watcher both tell us.
+    Scenario {
+        name: "notice",
+        about: "EC2 announces the end of a member; told twice, by the event bus and by the watcher",
+        deeds: &[(When::AllSwapped, Deed::InterruptMember)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-full",
+        about: "the same with desired = MaxSize",
+        group: full,
+        deeds: &[(When::AllSwapped, Deed::InterruptMember)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-singleton",
+        about: "the same with min = desired = max = 1",
+        group: || GroupSpec { min: 1, max: 1, ..quick(GroupSpec::new("web", 1)) },
+        deeds: &[(When::AllSwapped, Deed::InterruptMember)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-load-balancer",
+        about: "the same behind a load balancer",
+        group: || GroupSpec { load_balanced: true, elb_health: true, ..quick(GroupSpec::new("web", 1)) },
+        deeds: &[(When::AllSwapped, Deed::InterruptMember)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-hook",
+        about: "the same with a termination hook",
+        group: || GroupSpec { hook: Some(MINUTE), ..quick(GroupSpec::new("web", 1)) },
+        deeds: &[(When::AllSwapped, Deed::InterruptMember)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-detach",
+        about: "the same in a group whose victims leave by detach",
+        group: || detaching(quick(GroupSpec::new("web", 1))),
+        deeds: &[(When::AllSwapped, Deed::InterruptMember)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-once",
+        about: "only one channel tells us",
+        group: || quick(GroupSpec::new("web", 1)),
+        setup: |world| world.region.deliveries = Some(vec![SECOND]),
+        deeds: &[(When::AllSwapped, Deed::InterruptMember)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-late",
+        about: "the notice comes half a minute before the end: the member is drained, and the group replaces it",
+        group: || GroupSpec { load_balanced: true, elb_health: true, ..quick(GroupSpec::new("web", 1)) },
+        deeds: &[(When::AllSwapped, Deed::InterruptLate)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-lost",
+        about: "nobody tells us: the next pass sees it, or the group replaces the member by itself",
+        group: || quick(GroupSpec::new("web", 1)),
+        setup: |world| world.region.deliveries = Some(Vec::new()),
+        deeds: &[(When::AllSwapped, Deed::InterruptMember)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-two",
+        about: "EC2 announces the end of both members at once",
+        deeds: &[(When::AllSwapped, Deed::InterruptAll)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-two-full",
+        about: "the same with desired = MaxSize",
+        group: full,
+        deeds: &[(When::AllSwapped, Deed::InterruptAll)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-outside",
+        about: "EC2 announces the end of a member while another one's replica boots",
+        deeds: &[(When::Swapped, Deed::Nothing), (When::Outside, Deed::InterruptMember)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-armed",
+        about: "the same while another one's swap is armed",
+        group: full,
+        deeds: &[(When::Swapped, Deed::Nothing), (When::Armed, Deed::InterruptMember)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-attached",
+        about: "the same while another one's replica is attached",
+        group: full,
+        deeds: &[(When::Swapped, Deed::Nothing), (When::Attached, Deed::InterruptMember)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-leaving",
+        about: "the same while another victim leaves",
+        group: full,
+        deeds: &[(When::Swapped, Deed::Nothing), (When::Leaving, Deed::InterruptMember)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-and-scale-in",
+        about: "the group scales in while the replacement boots",
+        deeds: &[(When::AllSwapped, Deed::InterruptMember), (When::Outside, Deed::Foreign(Kind::ScaleIn))],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-and-disabled",
+        about: "the owner disables the group while the replacement is attached",
+        group: full,
+        deeds: &[(When::AllSwapped, Deed::InterruptMember), (When::Attached, Deed::Foreign(Kind::Enable))],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-and-replacement-dies",
+        about: "EC2 takes the replacement back, too",
+        deeds: &[(When::AllSwapped, Deed::InterruptMember), (When::Attached, Deed::InterruptReplica)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-and-another-dies",
+        about: "another member dies when the replacement serves and the dying member is about to leave",
+        deeds: &[(When::AllSwapped, Deed::InterruptMember), (When::Serving, Deed::KillOther)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-no-spot",
+        about: "no spot pool has capacity: the replacement is on-demand",
+        group: || quick(GroupSpec::new("web", 1)),
+        deeds: &[(When::AllSwapped, Deed::InterruptAndDrain), (When::Attached, Deed::Nothing)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-no-capacity",
+        about: "there is no capacity at all until the weather calms",
+        group: || quick(GroupSpec::new("web", 1)),
+        deeds: &[(When::AllSwapped, Deed::InterruptAndDrainAll), (When::Short, Deed::Nothing)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-floor",
+        about: "a group with a floor of one loses a spot member",
+        group: || quick(GroupSpec::new("web", 2)).tag("spotward:min-on-demand", "1"),
+        deeds: &[(When::Swapped, Deed::InterruptMember)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "notice-capacity-rebalancing",
+        about: "the group sees to it by itself",
+        group: || GroupSpec { capacity_rebalance: true, ..quick(GroupSpec::new("web", 1)) },
+        deeds: &[(When::AllSwapped, Deed::InterruptMember)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "recommendation",
+        about: "EC2 recommends to replace a member",
+        group: || quick(GroupSpec::new("web", 1)).tag("spotward:rebalance", "always"),
+        deeds: &[(When::AllSwapped, Deed::RecommendMember)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "recommendation-and-notice",
+        about: "EC2 recommends to replace a member, and announces its end in the middle of that",
+        group: || quick(GroupSpec::new("web", 1)).tag("spotward:rebalance", "always"),
+        deeds: &[(When::AllSwapped, Deed::RecommendMember), (When::Outside, Deed::InterruptAll)],
+        ..PLAIN
+    },
     // A foreign change between our last look and our call: nothing can prevent it, it has to be made good.
     Scenario {
         name: "race-scale-in",
@@ -500,6 +690,26 @@ fn victim_in_flight(region: &Region) -> Option<InstanceId> {
     region.ec2(&replica)?.tags.get(tag::VICTIM).map(InstanceId::new)
 }
 
+/// A spot member whose swap is over.
+fn spot_member(region: &Region) -> Option<InstanceId> {
+    let is_settled = |id: &InstanceId| {
+        region.ec2(id).is_some_and(|ec2| {
+            ec2.purchase == PurchaseOption::Spot
+                && ec2.ends_at.is_none()
+                && ec2.state == RunState::Running
+                && ec2.tags.get(tag::ROLE).map(String::as_str) == Some("member")
+        })
+    };
+    let seats = region.view.groups.values().flat_map(|group| &group.seats);
+    seats.map(|seat| &seat.id).find(|id| is_settled(id)).cloned()
+}
+
+fn interrupt_member(world: &mut World) -> Option<InstanceId> {
+    let id = spot_member(&world.region)?;
+    world.region.interrupt(&id);
+    Some(id)
+}
+
 /// Whether the region is now as `when` says.
 pub fn is_time(world: &World, when: When) -> bool {
     let region = &world.region;
@@ -531,7 +741,15 @@ pub fn is_time(world: &World, when: When) -> bool {
                     .values()
                     .any(|ec2| ec2.tags.get(tag::ROLE).map(String::as_str) == Some("member"))
         }
-        (When::Swapped, Some(_)) | (_, None) => false,
+        (When::AllSwapped, None) => {
+            let is_spot = |id: &InstanceId| region.ec2(id).is_some_and(|ec2| ec2.purchase == PurchaseOption::Spot);
+            !journal && group.is_some_and(|group| group.seats.iter().all(|seat| is_spot(&seat.id)))
+        }
+        (When::Short, None) => group.is_some_and(|group| {
+            let serving = group.seats.iter().filter(|seat| region.serves(group, seat)).count();
+            (serving as u32) < group.desired
+        }),
+        (When::Swapped | When::AllSwapped | When::Short, Some(_)) | (_, None) => false,
     }
 }
 
@@ -574,6 +792,38 @@ pub fn perform(world: &mut World, deed: Deed) {
                 world.region.interrupt(&id);
             }
         }
+        Deed::InterruptMember => {
+            interrupt_member(world);
+        }
+        Deed::InterruptLate => {
+            if let Some(id) = interrupt_member(world) {
+                let end = world.region.now + 30 * SECOND;
+                world.region.ec2_mut(&id).ends_at = Some(end);
+            }
+        }
+        Deed::InterruptAndDrain => {
+            world.region.pools.drain();
+            interrupt_member(world);
+        }
+        Deed::InterruptAndDrainAll => {
+            world.region.pools.drain();
+            world.region.pools.on_demand_available = false;
+            world.region.launch_failure = 9_000;
+            interrupt_member(world);
+        }
+        Deed::KillOther => {
+            let named = [replica_in_flight(&world.region).map(|(id, _)| id), victim_in_flight(&world.region)];
+            let seats = world.region.group(&name).map(|group| group.seats.clone()).unwrap_or_default();
+            if let Some(other) = seats.iter().find(|seat| !named.contains(&Some(seat.id.clone()))) {
+                world.region.stop_serving(&other.id);
+            }
+        }
+        Deed::RecommendMember => {
+            if let Some(id) = spot_member(&world.region) {
+                world.region.recommend(&id);
+            }
+        }
+        Deed::Nothing => {}
         Deed::KillReplica => {
             if let Some((id, _)) = replica_in_flight(&world.region) {
                 world.region.stop_serving(&id);

@@ -265,7 +265,7 @@ pub fn act(world: &mut World, kind: Kind, name: &GroupName) {
                 if kind == Kind::Interruptions {
                     world.region.interrupt(&id);
                 } else {
-                    world.region.ec2_mut(&id).at_risk = true;
+                    world.region.recommend(&id);
                 }
             }
         }
@@ -495,7 +495,11 @@ pub fn set_min(world: &mut World, name: &GroupName, to: u32) {
         return;
     }
     if let Some(book) = world.oracle.books.get_mut(name) {
+        let wanted = book.wanted();
         book.min = to;
+        // Lowering MinSize lowers no desired: what the old minimum asked for stays.
+        let kept = (book.surplus + wanted).saturating_sub(book.wanted());
+        book.surplus = book.surplus.max(kept.min(before.saturating_sub(book.wanted())));
         // A minimum that our +1 satisfies already changes nothing that anybody could see.
         // (AWS would have raised his number; taking it for raised or not are both right.)
         book.surplus = book.surplus.max(to.min(before).saturating_sub(book.desired));

@@ -21,6 +21,7 @@ use crate::weather::{self, Kind, Weather};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Api {
     DescribeAutoScalingGroups,
+    DescribeAutoScalingInstances,
     DescribeInstances,
     DescribeInstancesByTag,
     DescribeInstanceStatus,
@@ -29,6 +30,7 @@ pub enum Api {
     DescribeLifecycleHooks,
     DescribeInstanceRefreshes,
     DescribeScheduledActions,
+    DescribeLaunchTemplates,
     DescribeLaunchTemplateVersions,
     DescribeLaunchConfigurations,
     DescribeImages,
@@ -36,6 +38,7 @@ pub enum Api {
     DescribeInstanceTypes,
     DescribeSpotPriceHistory,
     CreateLaunchTemplate,
+    DeleteLaunchTemplate,
     CreateFleet,
     CreateTags,
     DeleteTags,
@@ -128,6 +131,8 @@ pub struct World {
     pub twice: bool,
     /// Whether workers give way to each other between calls.
     pub interleaved: bool,
+    /// Two of them work on the same group, which the queue is there to prevent.
+    pub two_workers: bool,
     /// A foreign deed before the n-th call of a kind.
     pub ambushes: Vec<(Api, u32, Kind)>,
     /// Calls per kind, for the ambushes.
@@ -175,6 +180,7 @@ impl World {
             blow: options.blow,
             twice: options.twice,
             interleaved: false,
+            two_workers: false,
             ambushes: Vec::new(),
             per_api: BTreeMap::new(),
             killed: false,
@@ -440,7 +446,7 @@ impl Sim {
                     before: &before,
                     subject_before: subject_before.as_ref(),
                     protected,
-                    two_workers: world.interleaved,
+                    two_workers: world.two_workers,
                 };
                 world.oracle.judge(&world.region, &done);
             }

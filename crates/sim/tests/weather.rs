@@ -9,6 +9,8 @@ use sim::{Kind, Options, RunReport, SCENARIOS, Storm, Unknowns, run};
 
 const SEEDS: u64 = 20_000;
 const THREADS: u64 = 2;
+/// So many broken seeds are enough to look at: the rest is not played.
+const ENOUGH: u64 = 3;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -16,6 +18,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[derive(Default)]
 struct Tally {
+    seeds: u64,
     broken: Vec<RunReport>,
     weather: BTreeMap<Kind, u64>,
     actions: BTreeMap<&'static str, u64>,
@@ -30,6 +33,7 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, report: RunReport) {
+        self.seeds += 1;
         report.weather.iter().for_each(|(kind, count)| *self.weather.entry(*kind).or_default() += count);
         report.actions.iter().for_each(|(name, count)| *self.actions.entry(name).or_default() += count);
         report.outcomes.iter().for_each(|(name, count)| *self.outcomes.entry(name).or_default() += count);
@@ -39,7 +43,7 @@ impl Tally {
         self.surpluses += report.surpluses;
         self.overwritten += report.overwritten;
         self.slowest = self.slowest.max(report.calm_passes);
-        if !report.is_safe() && self.broken.len() < 200 {
+        if !report.is_safe() {
             self.broken.push(report);
         }
     }
@@ -48,6 +52,7 @@ impl Tally {
         other.weather.iter().for_each(|(kind, count)| *self.weather.entry(*kind).or_default() += count);
         other.actions.iter().for_each(|(name, count)| *self.actions.entry(name).or_default() += count);
         other.outcomes.iter().for_each(|(name, count)| *self.outcomes.entry(name).or_default() += count);
+        self.seeds += other.seeds;
         self.passes += other.passes;
         self.calls += other.calls;
         self.races += other.races;
@@ -59,17 +64,20 @@ impl Tally {
     }
 }
 
-/// Every seed of the range on two threads.
+/// Every seed of the range on two threads, or until enough of them have broken a promise.
 fn play(seeds: std::ops::Range<u64>, options: &Options) -> Tally {
     let next = AtomicU64::new(seeds.start);
+    let broken = AtomicU64::new(0);
     let worker = || {
         let mut tally = Tally::default();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
+            if seed >= seeds.end || broken.load(Ordering::Relaxed) >= ENOUGH {
                 return tally;
             }
-            tally.add(run(&SCENARIOS[0], seed, options));
+            let report = run(&SCENARIOS[0], seed, options);
+            broken.fetch_add(u64::from(!report.is_safe()), Ordering::Relaxed);
+            tally.add(report);
         }
     };
     std::thread::scope(|scope| {
@@ -78,7 +86,8 @@ fn play(seeds: std::ops::Range<u64>, options: &Options) -> Tally {
     })
 }
 
-fn verdict(tally: &Tally, seeds: u64) {
+fn verdict(tally: &Tally) {
+    let seeds = tally.seeds;
     let mut broken: Vec<&RunReport> = tally.broken.iter().collect();
     broken.sort_by_key(|report| report.seed);
     let mut kinds: BTreeMap<String, Vec<u64>> = BTreeMap::new();
@@ -99,21 +108,22 @@ fn promises_hold_in_any_weather() {
     let tally = play(first..first + seeds, &Options { storm: Storm::Drawn, ..Options::default() });
     let seconds = started.elapsed().as_secs_f64();
     eprintln!(
-        "{seeds} seeds from {first}, {} violations, {seconds:.1} s, {:.0} seeds/s; {} passes, {} calls, slowest calm {} passes",
+        "{} seeds from {first}, {} violations, {seconds:.1} s, {:.0} seeds/s; {} passes, {} calls, slowest calm {} passes",
+        tally.seeds,
         tally.broken.len(),
-        seeds as f64 / seconds,
+        tally.seeds as f64 / seconds,
         tally.passes,
         tally.calls,
         tally.slowest
     );
     eprintln!("races {}, surpluses {}, overwritten edits {}", tally.races, tally.surpluses, tally.overwritten);
     eprintln!("outcomes {:?}\nactions {:?}\nweather {:?}", tally.outcomes, tally.actions, tally.weather);
-    verdict(&tally, seeds);
+    verdict(&tally);
     // Weather that never strikes proves nothing.
     if seeds >= 5_000 {
         let never: Vec<&Kind> =
             Kind::ALL.iter().filter(|kind| tally.weather.get(kind).copied().unwrap_or(0) == 0).collect();
-        assert!(never.is_empty() || never == [&Kind::Interruptions], "these kinds never struck: {never:?}");
+        assert!(never.is_empty(), "these kinds never struck: {never:?}");
         let idle: Vec<&str> = [
             "launch",
             "discard",
@@ -126,6 +136,7 @@ fn promises_hold_in_any_weather() {
             "doom",
             "detach",
             "end-doomed",
+            "replace",
         ]
         .into_iter()
         .filter(|name| !tally.actions.contains_key(name))
@@ -138,7 +149,7 @@ fn promises_hold_in_any_weather() {
 fn two_workers_at_once_are_safe_as_long_as_aws_refuses_a_second_terminate() {
     let seeds = number("SEEDS", SEEDS) / 20;
     let options = Options { storm: Storm::Drawn, two_workers: true, ..Options::default() };
-    verdict(&play(1..1 + seeds, &options), seeds);
+    verdict(&play(1..1 + seeds, &options));
 }
 
 #[test]

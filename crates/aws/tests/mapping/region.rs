@@ -85,6 +85,7 @@ impl Region {
             )),
             pricing: aws_sdk_pricing::Client::from_conf(configure!(aws_sdk_pricing, http)),
             sqs: aws_sdk_sqs::Client::from_conf(configure!(aws_sdk_sqs, http)),
+            sts: aws_sdk_sts::Client::from_conf(configure!(aws_sdk_sts, http)),
         };
         Aws::with(clients, "us-east-1".to_owned(), config)
     }

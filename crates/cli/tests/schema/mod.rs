@@ -86,12 +86,16 @@ fn is(value: &Value, name: &Value) -> bool {
     }
 }
 
-/// The two patterns that our schemas use.
+/// The patterns that our schemas use.
 fn matches(pattern: &str, text: &str) -> bool {
     let words =
         |text: &str| text.split('-').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()));
     match pattern {
         "^[a-z]+(-[a-z]+)*$" => words(text),
+        "^[a-z0-9]+(-[a-z0-9]+)*$" => {
+            let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+            text.split('-').all(|word| !word.is_empty() && word.bytes().all(allowed))
+        }
         "^(ec2|autoscaling):[A-Za-z]+$" => text.split_once(':').is_some_and(|(service, call)| {
             ["ec2", "autoscaling"].contains(&service)
                 && !call.is_empty()

@@ -144,7 +144,24 @@ WARMING = group("worker", [member(61, "us-east-1a"), member(62, "us-east-1b")], 
      "checks_ok": True, "launched_at": "2026-03-02T10:01:00Z", "ours": ours("worker", 61, "replica")}])
 BULK = {"seen_at": NOW, "group": {key: value for key, value in WEB["group"].items() if key != "details"}}
 
+
+
+def tagged(name, **tags):
+    """A group as a look in bulk shows it, of which only the tags matter."""
+    made = group(name, [], desired=2, tags={key.replace("__", "-"): value for key, value in tags.items()})["group"]
+    return {"seen_at": NOW, "group": {key: value for key, value in made.items() if key != "details"}}
+
+
+OLD = [
+    tagged("shop", spot__enabled="true", autospotting_min_on_demand_number="1", autospotting_min_on_demand_percentage="12.5",
+           autospotting_allowed_instance_types="m5.*, c5.*", autospotting_bidding_policy="normal",
+           autospotting_cron_schedule="9-18 1-5", autospotting_cron_timezone="Europe/Berlin"),
+    tagged("typo", spot__enabled="yes", autospotting_spot_allocation_strategy="lowestPrice", autospotting_on_demand="1"),
+    tagged("plain", team="shop"),
+]
+
 FILES = {
+    "old-tags.json": {**snapshot(*OLD), "markets": []},
     "region.json": snapshot(API, BATCH, CHECKOUT, LEGACY, SEARCH, WEB),
     "settled.json": snapshot(BATCH),
     "warming.json": snapshot(WARMING),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::{GroupName, ImageId, InstanceId, InstanceType, Platform, SubnetId, Zone};
+use super::{GroupName, ImageId, InstanceId, InstanceType, Platform, Price, SubnetId, Zone};
 use crate::journal::Journal;
 
 /// Keys and values of the tags of one resource.
@@ -177,6 +177,10 @@ pub struct Provenance {
     pub group: GroupName,
     /// `spotward:victim`: the member that this instance stands in for.
     pub victim: InstanceId,
+    /// `spotward:stands-for`: the type that it was launched in place of. For the books only.
+    pub stands_for: Option<InstanceType>,
+    /// `spotward:bid`: the cap on its spot price. For the books only.
+    pub bid: Option<Price>,
     /// `spotward:deadline`: attached by then, or ended.
     pub deadline: Timestamp,
     /// `spotward:stack`: which deployment launched it.
@@ -237,6 +241,10 @@ pub mod tag {
     pub const GROUP: &str = "spotward:asg";
     /// The member to replace.
     pub const VICTIM: &str = "spotward:victim";
+    /// Instance type of the member to replace: what the replica's cost is compared with.
+    pub const STANDS_FOR: &str = "spotward:stands-for";
+    /// The cap that the replica was launched with, dollars per hour; without one EC2's own applies.
+    pub const BID: &str = "spotward:bid";
     /// Number of the launch window, `notice` or `rebalance`.
     pub const WINDOW: &str = "spotward:win";
     /// Unix seconds.
@@ -269,6 +277,8 @@ impl Provenance {
             },
             group: GroupName::new(text(tag::GROUP)?),
             victim: InstanceId::new(text(tag::VICTIM)?),
+            stands_for: text(tag::STANDS_FOR).map(InstanceType::new),
+            bid: text(tag::BID).and_then(Price::parse),
             deadline: seconds(tag::DEADLINE)?,
             stack: text(tag::STACK)?.to_owned(),
             journal: text(tag::SWAP).and_then(|text| text.parse().ok()),

@@ -81,6 +81,8 @@ pub fn ours(role: Role) -> Provenance {
         role,
         group: "web".into(),
         victim: InstanceId::new("i-0"),
+        stands_for: None,
+        bid: None,
         deadline: minute(600),
         stack: "spotward".to_owned(),
         journal: None,

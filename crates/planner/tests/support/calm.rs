@@ -85,6 +85,8 @@ impl Calm {
                     role: Role::Doomed,
                     group,
                     victim,
+                    stands_for: None,
+                    bid: None,
                     deadline,
                     stack,
                     journal: None,

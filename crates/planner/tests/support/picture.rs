@@ -377,6 +377,8 @@ impl Reader {
             role,
             group: self.group.name.clone(),
             victim: victim.unwrap_or_else(|| id.clone()),
+            stands_for: None,
+            bid: None,
             deadline: deadline.unwrap_or(launched_at + SignedDuration::from_mins(30)),
             stack,
             journal: None,
