@@ -339,6 +339,13 @@ impl<'a> Choice<'a> {
         }
     }
 
+    /// Whether a pool is interrupted more often than the owner wants.
+    pub fn is_restless(&self, zone: &Zone, instance_type: &InstanceType) -> bool {
+        let estimate = self.risk(zone, instance_type);
+        let most = self.max_interruptions_percent.map(u64::from);
+        most.is_some_and(|most| estimate.is_some_and(|estimate| estimate.percent_per_month > most))
+    }
+
     /// Drops what is interrupted more often than the owner wants. A pool of which nobody says anything stays: without
     /// the advisor's file, and without losses, the wish has no effect.
     fn keep_calm(&self, ranked: &mut Vec<(usize, Price, &InstanceType)>, zone: &Zone) -> Result<(), NoPool> {
@@ -346,10 +353,10 @@ impl<'a> Choice<'a> {
         let all = ranked.len();
         let mut calmest: Option<(InstanceType, Estimate)> = None;
         ranked.retain(|(_, _, instance_type)| {
-            let Some(estimate) = self.risk(zone, instance_type) else { return true };
-            if estimate.percent_per_month <= u64::from(most_percent) {
+            let Some(estimate) = self.risk(zone, instance_type).filter(|_| self.is_restless(zone, instance_type))
+            else {
                 return true;
-            }
+            };
             if calmest.as_ref().is_none_or(|(_, known)| estimate.percent_per_month < known.percent_per_month) {
                 calmest = Some(((*instance_type).clone(), estimate));
             }

@@ -101,10 +101,7 @@ impl Risk {
 
     /// Those of `pools` in which this account has not just lost an instance.
     pub fn admit(&self, pools: Pools, now: Timestamp) -> Result<Pools, NoPool> {
-        let cools_until = |pool: &Pool| {
-            let lost = self.seen(&pool.zone, &pool.instance_type)?.last_loss?;
-            Some(lost + COOLING).filter(|until| *until > now)
-        };
+        let cools_until = |pool: &Pool| self.cools_until(&pool.zone, &pool.instance_type, now);
         if !pools.iter().any(|pool| cools_until(pool).is_some()) {
             return Ok(pools);
         }
@@ -112,6 +109,12 @@ impl Risk {
             until: pools.iter().filter_map(cools_until).min().unwrap_or(now),
             pools: pools.count(),
         })
+    }
+
+    /// Until when a pool is not asked for, because this account has just lost an instance there.
+    pub fn cools_until(&self, zone: &Zone, instance_type: &InstanceType, now: Timestamp) -> Option<Timestamp> {
+        let lost = self.seen(zone, instance_type)?.last_loss?;
+        Some(lost + COOLING).filter(|until| *until > now)
     }
 
     fn seen(&self, zone: &Zone, instance_type: &InstanceType) -> Option<&Own> {
