@@ -4,14 +4,15 @@ use aws_sdk_autoscaling::config::retry::RetryConfig;
 use aws_sdk_autoscaling::types as asg;
 use aws_sdk_ec2::operation::create_fleet::CreateFleetOutput;
 use aws_sdk_ec2::types as ec2;
-use engine::CloudError;
+use engine::{CloudError, NoCapacity};
 use planner::action::{Action, Finished, Launch};
+use planner::backoff::Trouble;
 use planner::choose::Pool;
 use planner::journal::RaisedMax;
-use planner::model::{GroupName, InstanceId, LaunchSource, Price, PurchaseOption, Role, Tags, tag};
+use planner::model::{GroupName, InstanceId, InstanceType, LaunchSource, Price, PurchaseOption, Role, Tags, tag};
 use planner::policy::AllocationStrategy;
 
-use crate::error::{Already, Kind, Refused, Service, refused, sort};
+use crate::error::{Already, Kind, Refused, Service, refused, sort, trouble};
 use crate::{Aws, convert};
 
 /// The one process that a swap suspends.
@@ -295,22 +296,31 @@ fn number(size: u32) -> i32 {
     i32::try_from(size).unwrap_or(i32::MAX)
 }
 
+/// One pool's answer in a fleet that launched nothing.
+struct Unlaunched {
+    kind: Kind,
+    pool: Option<(InstanceType, Trouble)>,
+    text: String,
+}
+
 /// A fleet that launches nothing is answered with 200 and a list of errors, one per pool. The kinds are looked for in
 /// the order of what most needs somebody: a limit or a missing permission fails every pool, capacity only some.
 fn launched(answer: &CreateFleetOutput) -> Result<(), CloudError> {
     if answer.instances().iter().any(|instance| !instance.instance_ids().is_empty()) {
         return Ok(());
     }
-    let errors: Vec<(Kind, String)> = answer
+    let errors: Vec<Unlaunched> = answer
         .errors()
         .iter()
         .map(|error| {
             let (code, message) = (error.error_code().unwrap_or_default(), error.error_message().unwrap_or_default());
-            let pool = error
-                .launch_template_and_overrides()
-                .and_then(|pool| pool.overrides()?.instance_type())
-                .map_or(String::new(), |name| format!("{name}: "));
-            (sort(Service::Ec2, code, message), format!("{pool}{code}: {message}"))
+            let pool = error.launch_template_and_overrides().and_then(|pool| pool.overrides()?.instance_type());
+            let name = pool.map_or(String::new(), |name| format!("{name}: "));
+            Unlaunched {
+                kind: sort(Service::Ec2, code, message),
+                pool: pool.map(|name| (InstanceType::new(name.as_str()), trouble(code))),
+                text: format!("{name}{code}: {message}"),
+            }
         })
         .collect();
     let order = [
@@ -322,11 +332,18 @@ fn launched(answer: &CreateFleetOutput) -> Result<(), CloudError> {
         Kind::Conflict,
         Kind::Rejected,
     ];
-    match order.into_iter().find(|kind| errors.iter().any(|(found, _)| found == kind)) {
+    match order.into_iter().find(|kind| errors.iter().any(|error| error.kind == *kind)) {
         Some(kind) => {
-            let texts: Vec<String> =
-                errors.into_iter().filter(|(found, _)| *found == kind).map(|(_, text)| text).collect();
-            Err(kind.with(format!("CreateFleet: {}", texts.join("; "))))
+            let of_kind = || errors.iter().filter(|error| error.kind == kind);
+            let texts: Vec<&str> = of_kind().map(|error| error.text.as_str()).collect();
+            let text = format!("CreateFleet: {}", texts.join("; "));
+            Err(match kind {
+                Kind::InsufficientCapacity => CloudError::InsufficientCapacity(NoCapacity {
+                    text,
+                    pools: of_kind().filter_map(|error| error.pool.clone()).collect(),
+                }),
+                other => other.with(text),
+            })
         }
         // The replay of a launch whose instance is not visible yet, or gone: the next look tells.
         None => Err(CloudError::Conflict(format!(

@@ -12,6 +12,7 @@ use planner::model::{
     LifecycleState, Member, Platform, Provenance, PurchaseOption, Replica, Role, RunState, SubnetId, Tags, Zone,
 };
 use planner::policy::Config;
+use planner::stats::{End, Life};
 
 /// Key of the tag that Auto Scaling puts on its members.
 const MEMBER_OF: &str = "aws:autoscaling:groupName";
@@ -91,6 +92,7 @@ pub(crate) fn seen(instance: &ec2::Instance, config: &Config) -> Option<Seen> {
             launched_at,
             subnet: SubnetId::new(instance.subnet_id().unwrap_or("")),
             image: ImageId::new(instance.image_id().unwrap_or("")),
+            platform: instance.usage_operation().and_then(Platform::from_usage_operation),
             elastic_ip: has_elastic_ip(instance),
             attached_later: has_attached_later(instance, launched_at),
             reserved: instance.capacity_reservation_id().is_some() || instance.capacity_block_id().is_some(),
@@ -139,6 +141,36 @@ const NOTICE: SignedDuration = SignedDuration::from_mins(2);
 pub(crate) fn announced_end(request: &ec2::SpotInstanceRequest) -> Option<(InstanceId, Option<Timestamp>)> {
     let marked_at = request.status().and_then(|status| time(status.update_time()));
     Some((InstanceId::new(request.instance_id()?), marked_at.map(|at| at + NOTICE)))
+}
+
+/// What became of the instance of a spot request. `None` if it never had one.
+pub(crate) fn life(request: &ec2::SpotInstanceRequest) -> Option<Life> {
+    request.instance_id().filter(|id| !id.is_empty())?;
+    let status = request.status();
+    let code = status.and_then(|status| status.code()).unwrap_or_default();
+    let ended = match code {
+        // By its owner, or by Auto Scaling in its owner's name: an end like any other.
+        "instance-terminated-by-user" | "instance-terminated-by-service" | "instance-stopped-by-user" => {
+            Some(End::Released)
+        }
+        // <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html>
+        _ if ["marked-for-", "instance-terminated-", "instance-stopped-"].iter().any(|head| code.starts_with(head)) => {
+            Some(End::Interrupted)
+        }
+        _ if request.state() == Some(&ec2::SpotInstanceState::Closed) => Some(End::Released),
+        _ => None,
+    };
+    // Without a time of its end nobody can say whether that matters still.
+    let ended = match ended {
+        Some(end) => Some((time(status.and_then(|status| status.update_time()))?, end)),
+        None => None,
+    };
+    Some(Life {
+        instance_type: InstanceType::new(request.launch_specification()?.instance_type()?.as_str()),
+        zone: Zone::new(request.launched_availability_zone()?),
+        launched_at: time(request.create_time())?,
+        ended,
+    })
 }
 
 /// A group with its members; `known` are the instances that EC2 showed, `ours` those of them with our tags for it.

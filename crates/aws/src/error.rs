@@ -7,6 +7,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use engine::CloudError;
+use planner::backoff::Trouble;
 
 /// Which service said it: the same code can mean different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl Kind {
     /// The error with its text.
     pub fn with(self, text: String) -> CloudError {
         match self {
-            Self::InsufficientCapacity => CloudError::InsufficientCapacity(text),
+            Self::InsufficientCapacity => CloudError::InsufficientCapacity(text.into()),
             Self::Limit => CloudError::Limit(text),
             Self::Throttled => CloudError::Throttled(text),
             Self::Denied => CloudError::Denied(text),
@@ -197,6 +198,14 @@ pub fn sort(service: Service, code: &str, message: &str) -> Kind {
     }
     let last = code.rsplit('.').next().unwrap_or(code);
     if last.ends_with("NotFound") || last.ends_with("NotFoundException") { Kind::NotFound } else { Kind::Rejected }
+}
+
+/// What a capacity code says about the pool that it is said of.
+pub fn trouble(code: &str) -> Trouble {
+    match code {
+        "Unsupported" => Trouble::Unsupported,
+        _ => Trouble::NoCapacity,
+    }
 }
 
 /// One call that AWS answered with an error, or did not answer.

@@ -22,7 +22,9 @@ use std::time::Duration;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_types::service_config::ServiceConfigKey;
+use engine::inputs::Inputs;
 use engine::{Cloud, CloudError, Scope};
+use jiff::Timestamp;
 use planner::action::Action;
 use planner::market::Market;
 use planner::model::{GroupName, Observation, Platform};
@@ -64,6 +66,7 @@ pub struct Aws {
     region: String,
     /// The Price List endpoint can be reached from here.
     has_price_list: bool,
+    inputs: Inputs,
     memory: Mutex<observe::Memory>,
     shelf: Mutex<market::Shelf>,
     images: Mutex<HashMap<String, observe::KnownImage>>,
@@ -115,10 +118,16 @@ impl Aws {
             config,
             region,
             has_price_list: true,
+            inputs: Inputs::default(),
             memory: Mutex::default(),
             shelf: Mutex::default(),
             images: Mutex::default(),
         }
+    }
+
+    /// With what the owner gives beside AWS's answers: a price file, a Spot Advisor file.
+    pub fn with_inputs(self, inputs: Inputs) -> Aws {
+        Aws { inputs, ..self }
     }
 
     /// The region.
@@ -158,6 +167,10 @@ impl Cloud for Aws {
 
     async fn market(&self, platform: Platform) -> Result<Arc<Market>, CloudError> {
         self.market_of(platform).await
+    }
+
+    fn market_at_hand(&self, platform: Platform) -> Option<Arc<Market>> {
+        self.shelf().fresh(platform, Timestamp::now())
     }
 
     async fn apply(&self, group: &GroupName, action: &Action) -> Result<(), CloudError> {

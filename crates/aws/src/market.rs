@@ -9,6 +9,8 @@ use engine::CloudError;
 use jiff::{SignedDuration, Timestamp};
 use planner::market::{InstanceSpec, Market};
 use planner::model::{InstanceType, Platform, Price, Zone};
+use planner::risk::Risk;
+use planner::stats::Life;
 use serde_json::Value;
 
 use crate::error::{Service, refused};
@@ -24,6 +26,8 @@ const KEPT_AHEAD: SignedDuration = SignedDuration::from_mins(2);
 const TYPES_PER_PAGE: i32 = 100;
 const ROWS_PER_PAGE: i32 = 1000;
 const PRODUCTS_PER_PAGE: i32 = 100;
+/// Pages of spot requests that are read at most.
+const REQUEST_PAGES_MAX: usize = 10;
 
 /// The market of each platform that somebody asked for. Survives from one invocation to the next.
 #[derive(Debug, Default)]
@@ -50,6 +54,12 @@ impl Shelf {
 
     fn market(&self, platform: Platform, now: Timestamp) -> Option<&Kept> {
         self.0.get(&platform).filter(|kept| now.duration_since(kept.catalog_at) < CATALOG_AGE)
+    }
+
+    /// A market whose prices hold.
+    pub(crate) fn fresh(&self, platform: Platform, now: Timestamp) -> Option<Arc<Market>> {
+        let kept = self.market(platform, now).filter(|kept| now.duration_since(kept.spot_at) < SPOT_AGE)?;
+        Some(Arc::clone(&kept.market))
     }
 
     /// Types and offerings are the same for every platform.
@@ -86,21 +96,43 @@ impl Aws {
         let kept = match own {
             Some(kept) if now.duration_since(kept.spot_at) < SPOT_AGE => return Ok(kept.market),
             Some(kept) => {
-                let spot = self.read_spot(platform, now).await?;
-                Kept { market: Arc::new(Market { spot, ..(*kept.market).clone() }), spot_at: now, ..kept }
+                let (spot, risk) = tokio::try_join!(self.read_spot(platform, now), self.risk(platform, now))?;
+                Kept { market: Arc::new(Market { spot, risk, ..(*kept.market).clone() }), spot_at: now, ..kept }
             }
             None => {
-                let ((specs, offerings, catalog_at), on_demand, spot) = tokio::try_join!(
+                let ((specs, offerings, catalog_at), on_demand, spot, risk) = tokio::try_join!(
                     self.catalog(any, now),
-                    self.read_on_demand(platform),
-                    self.read_spot(platform, now)
+                    self.on_demand(platform),
+                    self.read_spot(platform, now),
+                    self.risk(platform, now)
                 )?;
-                let market = Market { platform, specs, offerings, on_demand, spot };
+                let market = Market { platform, specs, offerings, on_demand, spot, risk };
                 Kept { market: Arc::new(market), catalog_at, spot_at: now }
             }
         };
         self.shelf().0.insert(platform, kept.clone());
         Ok(kept.market)
+    }
+
+    /// What is known about interruptions. A convenience: whatever is not to be had is not known.
+    async fn risk(&self, platform: Platform, now: Timestamp) -> Result<Risk, CloudError> {
+        let lives = self.read_lives().await.unwrap_or_default();
+        let advisor = self.inputs.advisor.as_ref().map_or_else(BTreeMap::new, |file| file.of(platform));
+        Ok(Risk { advisor, own: Risk::own(&lives, now) })
+    }
+
+    /// What became of the account's spot instances, for as long as EC2 remembers.
+    async fn read_lives(&self) -> Result<Vec<Life>, CloudError> {
+        let pages = self.clients.ec2.describe_spot_instance_requests().max_results(ROWS_PER_PAGE);
+        let mut pages = pages.into_paginator().send();
+        let mut lives = Vec::new();
+        // An account with more spot instances than that has its history in its first ten thousand as well.
+        for _ in 0..REQUEST_PAGES_MAX {
+            let Some(page) = pages.next().await else { break };
+            let page = page.map_err(refused(Service::Ec2, "DescribeSpotInstanceRequests"))?;
+            lives.extend(page.spot_instance_requests().iter().filter_map(convert::life));
+        }
+        Ok(lives)
     }
 
     async fn catalog(&self, any: Option<Kept>, now: Timestamp) -> Result<(Specs, Offerings, Timestamp), CloudError> {
@@ -177,11 +209,22 @@ impl Aws {
         Ok(prices)
     }
 
+    /// On-demand prices: from the owner's file if there is one, else from the Price List service.
+    async fn on_demand(&self, platform: Platform) -> Result<OnDemandPrices, CloudError> {
+        let Some(file) = &self.inputs.prices else { return self.read_on_demand(platform).await };
+        let prices = file.of(platform);
+        if prices.is_empty() {
+            return Err(CloudError::Rejected(format!("the price file has no on-demand price for {platform}")));
+        }
+        Ok(prices)
+    }
+
     pub(crate) async fn read_on_demand(&self, platform: Platform) -> Result<OnDemandPrices, CloudError> {
         if !self.has_price_list {
-            let region = &self.region;
             return Err(CloudError::Rejected(format!(
-                "AWS offers no Price List endpoint for {region}; set AWS_ENDPOINT_URL_PRICING to one that answers for it"
+                "AWS offers no Price List endpoint for {region}: give on-demand prices in a file (SPOTWARD_PRICES, \
+                 format in docs/prices.md), or set AWS_ENDPOINT_URL_PRICING to an endpoint that answers for it",
+                region = self.region
             )));
         }
         let equal = |field: &str, value: &str| {

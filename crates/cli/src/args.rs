@@ -66,6 +66,8 @@ pub struct Deployment {
         value_name = "SETTINGS"
     )]
     pub defaults: String,
+    #[command(flatten)]
+    pub files: crate::cloud::Files,
     /// Diagnostics on stderr (RUST_LOG chooses which)
     #[arg(long, short, global = true)]
     pub verbose: bool,

@@ -1,11 +1,13 @@
 //! Where the world comes from: AWS, or a saved look at it. The only place that knows which.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use aws::Aws;
 use aws::probe::{NamePages, Which};
+use clap::Args;
+use engine::inputs::{Advisor, Inputs, PriceFile};
 use engine::snapshot::{Snapshot, SnapshotError};
 use engine::tidy::{Reach, Tidy};
 use engine::{Cloud, CloudError, Scope};
@@ -22,6 +24,45 @@ use crate::failure::Failure;
 
 /// What a snapshot says to whoever would change it.
 const UNCHANGEABLE: &str = "a snapshot cannot be changed";
+
+/// Files that stand beside AWS's answers, the same for every command.
+#[derive(Clone, Debug, Args)]
+pub struct Files {
+    /// On-demand prices of the region, where AWS has no price list for it (GovCloud): docs/prices.md
+    #[arg(long, global = true, env = "SPOTWARD_PRICES", value_name = "FILE", hide_env_values = true)]
+    pub prices: Option<PathBuf>,
+    /// AWS's Spot Advisor document, for how often types are interrupted; nothing happens if it is not there
+    #[arg(long, global = true, env = "SPOTWARD_ADVISOR", value_name = "FILE", hide_env_values = true)]
+    pub advisor: Option<PathBuf>,
+}
+
+/// What the command line said: one answer for the whole process, as it has one environment.
+static FILES: OnceLock<Files> = OnceLock::new();
+
+/// To be called once, before any world is made.
+pub fn give(files: Files) {
+    let _ = FILES.set(files);
+}
+
+impl Files {
+    fn read(&self, region: &str) -> Result<Inputs, Failure> {
+        let prices = match &self.prices {
+            None => None,
+            Some(path) => {
+                let failure = |why: String| {
+                    Failure::user(
+                        format!("{}: {why}", path.display()),
+                        "docs/prices.md shows what a price file looks like",
+                    )
+                };
+                let text = std::fs::read_to_string(path).map_err(|error| failure(error.to_string()))?;
+                Some(PriceFile::parse(&text).map_err(failure)?)
+            }
+        };
+        let text = self.advisor.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        Ok(Inputs { prices, advisor: text.and_then(|text| Advisor::parse(&text, region).ok()) })
+    }
+}
 
 /// A region, live or saved.
 pub enum World {
@@ -40,7 +81,8 @@ impl World {
     /// The region that the flag or the AWS configuration names.
     pub async fn live(config: &Config, region: Option<&str>) -> Result<World, Failure> {
         let aws = Aws::connect(config.clone(), region).await.map_err(|error| no_region(&error))?;
-        Ok(World::Live(Box::new(Live { aws, reads_market: Mutex::new(()) })))
+        let inputs = FILES.get().map_or_else(|| Ok(Inputs::default()), |files| files.read(aws.region()))?;
+        Ok(World::Live(Box::new(Live { aws: aws.with_inputs(inputs), reads_market: Mutex::new(()) })))
     }
 
     /// The account itself, for what only a live region can answer.

@@ -189,6 +189,7 @@ fn told(kind: &Kind<'_>, report: &Report, args: &Args, most: u32, out: &Output, 
             | Verdict::ProbedLater
             | Verdict::OverBudget { .. }
             | Verdict::SpreadElsewhere
+            | Verdict::Interrupted { .. }
             | Verdict::BeyondMost { .. }
             | Verdict::TooDear { .. }
             | Verdict::SoldOut

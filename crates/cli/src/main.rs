@@ -59,6 +59,7 @@ fn execute(cli: Cli) -> Result<Exit, Failure> {
         trace();
     }
     let config = configuration(&cli.deployment)?;
+    cloud::give(cli.deployment.files);
     // One thread: the waiting is for the network.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

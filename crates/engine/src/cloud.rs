@@ -1,11 +1,13 @@
 //! The port: a region as this program sees it. Two implementations: AWS, and the simulator.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
 use planner::action::Action;
+use planner::backoff::Trouble;
 use planner::market::Market;
-use planner::model::{GroupName, InstanceId, Observation, Platform};
+use planner::model::{GroupName, InstanceId, InstanceType, Observation, Platform};
 
 /// What to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,11 @@ pub trait Cloud {
     /// cache it.
     fn market(&self, platform: Platform) -> impl Future<Output = Result<Arc<Market>, CloudError>>;
 
+    /// The same, if it can be had without asking anybody: read a moment ago and still good.
+    fn market_at_hand(&self, _platform: Platform) -> Option<Arc<Market>> {
+        None
+    }
+
     /// Performs one action on a group. Performing it again must be harmless; no choice is made here.
     fn apply(&self, group: &GroupName, action: &Action) -> impl Future<Output = Result<(), CloudError>>;
 }
@@ -53,7 +60,7 @@ pub trait Cloud {
 pub enum CloudError {
     /// No pool of the request had capacity: ask for others, later.
     #[error("no capacity: {0}")]
-    InsufficientCapacity(String),
+    InsufficientCapacity(NoCapacity),
     /// An account limit (spot vCPUs, for instance): every further launch will fail until somebody raises it.
     #[error("account limit reached: {0}")]
     Limit(String),
@@ -72,4 +79,27 @@ pub enum CloudError {
     /// AWS refuses the request as it is.
     #[error("refused: {0}")]
     Rejected(String),
+}
+
+/// What came of a launch that no pool could serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NoCapacity {
+    /// For people.
+    pub text: String,
+    /// The types that failed in the zone of the launch, each with what was wrong; empty if the answer names none: then
+    /// nothing is known of any pool in particular.
+    pub pools: Vec<(InstanceType, Trouble)>,
+}
+
+impl fmt::Display for NoCapacity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<String> for NoCapacity {
+    /// An answer that names no pool.
+    fn from(text: String) -> Self {
+        Self { text, pools: Vec::new() }
+    }
 }

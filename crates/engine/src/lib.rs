@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 mod cloud;
+pub mod inputs;
 pub mod settings;
 pub mod snapshot;
 pub mod tidy;
@@ -16,15 +17,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use planner::action::{Action, Launch};
-use planner::backoff::Backoff;
+use planner::backoff::{Backoff, Trouble};
 use planner::guard;
 use planner::market::Market;
-use planner::model::{Cause, GroupName, InstanceId, Observation, PurchaseOption, tag};
-use planner::plan::{Need, Plan, plan};
+use planner::model::{
+    Cause, Group, GroupName, InstanceId, InstanceType, Member, Observation, Platform, PurchaseOption, tag,
+};
+use planner::pace;
+use planner::plan::{Need, Plan, Planner, plan};
 use planner::policy::Config;
 use planner::reason::Refusal;
 
-pub use cloud::{Cloud, CloudError, Scope};
+pub use cloud::{Cloud, CloudError, NoCapacity, Scope};
 
 /// One look at a group and the plan that follows from it.
 #[derive(Clone, Debug)]
@@ -82,10 +86,30 @@ impl Outcome {
 
 /// Every enabled group, and every group with a journal of ours, with a plan from a bulk look: cheap, and good enough to
 /// tell which groups have something to do.
+///
+/// Groups with a swap in flight come first, then those that have been quiet for longest. Where the prices are at hand, a
+/// group for whose members nothing is cheap enough, whatever its template says, has nothing to do: no call is made for it.
 pub async fn survey(cloud: &impl Cloud, config: &Config) -> Result<Vec<Look>, CloudError> {
-    let observations = cloud.observe(&Scope::Enabled).await?;
-    let look = |observation: Observation| Look { plan: plan(&observation, None, config), observation };
+    let mut observations = cloud.observe(&Scope::Enabled).await?;
+    observations.sort_by_key(|seen| (!is_in_flight(&seen.group), pace::changed_at(&seen.group)));
+    let markets: Vec<Arc<Market>> =
+        Platform::ALL.into_iter().filter_map(|platform| cloud.market_at_hand(platform)).collect();
+    let mut priced: BTreeMap<Platform, Planner<'_>> =
+        markets.iter().map(|market| (market.platform, Planner::new(Some(market), config))).collect();
+    let mut bare = Planner::new(None, config);
+    let look = |observation: Observation| {
+        let plan = bare.plan(&observation);
+        let starts = plan.need == Some(Need::Details) && !is_in_flight(&observation.group);
+        let planner = observation.group.platform().filter(|_| starts).and_then(|platform| priced.get_mut(&platform));
+        let closer = planner.map(|planner| planner.plan(&observation)).filter(Plan::is_quiet);
+        Look { plan: closer.unwrap_or(plan), observation }
+    };
     Ok(observations.into_iter().map(look).collect())
+}
+
+/// Something of ours is on its way in or out.
+fn is_in_flight(group: &Group) -> bool {
+    group.journal().is_some() || !group.replicas.is_empty() || group.members.iter().any(Member::is_replica)
 }
 
 /// One group in full detail, and its plan. Reads only.
@@ -234,22 +258,29 @@ async fn attempt(
     Ok(match cloud.apply(name, action).await {
         Ok(()) => Outcome::Acted,
         Err(error) => {
-            if let (Action::Launch(launch), CloudError::InsufficientCapacity(_)) = (action, &error) {
-                remember_failure(cloud, config, name, seen, launch).await;
+            if let (Action::Launch(launch), CloudError::InsufficientCapacity(no_capacity)) = (action, &error) {
+                remember_failure(cloud, config, seen, launch, &no_capacity.pools).await;
             }
             Outcome::Failed(error)
         }
     })
 }
 
-/// The pools of a launch for which there was no capacity cool down.
-async fn remember_failure(cloud: &impl Cloud, config: &Config, name: &GroupName, seen: &Observation, launch: &Launch) {
+/// The pools of a launch that had no capacity cool down: those that EC2 named, all of them if it named none.
+async fn remember_failure(
+    cloud: &impl Cloud,
+    config: &Config,
+    seen: &Observation,
+    launch: &Launch,
+    failed: &[(InstanceType, Trouble)],
+) {
     if launch.purchase == PurchaseOption::OnDemand {
         return;
     }
     let (group, now) = (&seen.group, seen.now);
-    let memory = Backoff::of(group).after_look(group, now).after_failed_launch(&launch.pools, &group.arn, now);
-    write_down(cloud, config, name, seen, &Action::Note { backoff: memory.to_tag(now) }).await;
+    let memory = Backoff::of(group).after_look(group, now);
+    let memory = memory.after_failed_launch(&launch.pools, failed, &group.arn, now);
+    write_down(cloud, config, &group.name, seen, &Action::Note { backoff: memory.to_tag(now) }).await;
 }
 
 /// Writes the memory of pools. It is a convenience: if the guard or AWS refuses, the pass goes on without, and the next

@@ -16,6 +16,8 @@ use planner::model::{
     LaunchSource, LifecycleState, Member, Observation, Platform, Price, Provenance, PurchaseOption, Replica, Role,
     RunState, SubnetId, Tags, Zone,
 };
+use planner::risk::{Own, Risk};
+use planner::stats::{Exposure, InterruptionFrequency};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -481,6 +483,8 @@ struct Ec2FactsDef {
     subnet: SubnetId,
     #[serde(with = "text")]
     image: ImageId,
+    #[serde(with = "maybe_text", default, skip_serializing_if = "usual")]
+    platform: Option<Platform>,
     #[serde(default, skip_serializing_if = "usual")]
     elastic_ip: bool,
     #[serde(default, skip_serializing_if = "usual")]
@@ -697,6 +701,69 @@ struct MarketDef {
     on_demand: BTreeMap<InstanceType, Price>,
     #[serde(rename = "spot_micros_per_hour", with = "spot_prices")]
     spot: BTreeMap<Zone, BTreeMap<InstanceType, Price>>,
+    #[serde(default, skip_serializing_if = "usual", with = "risk")]
+    risk: Risk,
+}
+
+/// `with` for what is known of interruptions: the advisor's bucket by type, and our own seconds, losses and latest loss by
+/// zone and type.
+mod risk {
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        advisor_bucket: BTreeMap<String, u64>,
+        own: BTreeMap<String, BTreeMap<String, OwnFile>>,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct OwnFile {
+        seconds: u64,
+        losses: u32,
+        #[serde(with = "maybe_text", default, skip_serializing_if = "usual")]
+        last_loss: Option<Timestamp>,
+    }
+
+    pub(super) fn serialize<S: Serializer>(risk: &Risk, to: S) -> Result<S::Ok, S::Error> {
+        let bucket = |frequency: &InterruptionFrequency| {
+            InterruptionFrequency::ALL.iter().position(|known| known == frequency).unwrap_or(0) as u64
+        };
+        let of_zone = |types: &BTreeMap<InstanceType, Own>| {
+            let file = |own: &Own| OwnFile {
+                seconds: own.exposure.seconds,
+                losses: own.exposure.interruptions,
+                last_loss: own.last_loss,
+            };
+            types.iter().map(|(name, own)| (name.to_string(), file(own))).collect()
+        };
+        File {
+            advisor_bucket: risk.advisor.iter().map(|(name, it)| (name.to_string(), bucket(it))).collect(),
+            own: risk.own.iter().map(|(zone, types)| (zone.to_string(), of_zone(types))).collect(),
+        }
+        .serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Risk, D::Error> {
+        let file = File::deserialize(from)?;
+        let advisor = file.advisor_bucket.into_iter().map(|(name, bucket)| {
+            let frequency = InterruptionFrequency::from_bucket(bucket)
+                .ok_or_else(|| D::Error::custom(format!("advisor_bucket of {name}: 0 to 4, not {bucket}")))?;
+            Ok((InstanceType::new(name), frequency))
+        });
+        let of_zone = |types: BTreeMap<String, OwnFile>| {
+            let own = |file: OwnFile| Own {
+                exposure: Exposure { seconds: file.seconds, interruptions: file.losses },
+                last_loss: file.last_loss,
+            };
+            types.into_iter().map(|(name, file)| (InstanceType::new(name), own(file))).collect()
+        };
+        Ok(Risk {
+            advisor: advisor.collect::<Result<_, D::Error>>()?,
+            own: file.own.into_iter().map(|(zone, types)| (Zone::new(zone), of_zone(types))).collect(),
+        })
+    }
 }
 
 /// `with` for the types: a list, since each knows its name.

@@ -6,6 +6,7 @@ use planner::journal::Journal;
 use planner::model::{GroupName, InstanceId, Member, PurchaseOption};
 use planner::plan::Need;
 use planner::reason::Code;
+use planner::risk::Estimate;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -160,11 +161,15 @@ fn launch_view(launch: &Launch) -> Value {
         .pools
         .iter()
         .map(|pool| {
-            json!({
+            let mut value = json!({
                 "instance_type": pool.instance_type.as_str(),
                 "zone": pool.zone.as_str(),
                 "usd_per_hour": pool.price.dollars(),
-            })
+            });
+            if let Some(estimate) = pool.risk {
+                value["interruptions"] = interruptions(estimate);
+            }
+            value
         })
         .collect();
     json!({
@@ -174,6 +179,16 @@ fn launch_view(launch: &Launch) -> Value {
         "strategy": launch.strategy.as_str(),
         "client_token": launch.client_token,
         "pools": pools,
+    })
+}
+
+/// How often a pool is interrupted, with the terms of the estimate.
+fn interruptions(estimate: Estimate) -> Value {
+    json!({
+        "percent_per_month": estimate.percent_per_month,
+        "advisor": estimate.advisor.map(|frequency| frequency.label()),
+        "own_losses": estimate.own.interruptions,
+        "own_seconds": estimate.own.seconds,
     })
 }
 
@@ -242,6 +257,10 @@ pub fn pass_line(pass: &Pass, stack: &str, millis: i64) -> Value {
     line["on_demand"] = json!(view.on_demand);
     line["spot"] = json!(view.spot);
     line["action"] = json!(view.action);
+    if let Some(note) = &look.plan.note {
+        // Written down beside the action, if at all; no reason to act.
+        line["note"] = action(note);
+    }
     line["wait"] = json!(view.wait);
     line["blockers"] = json!(view.blockers);
     line

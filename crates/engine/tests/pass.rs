@@ -2,8 +2,9 @@
 
 mod support;
 
-use engine::{CloudError, Outcome, reconcile, survey};
+use engine::{CloudError, NoCapacity, Outcome, reconcile, survey};
 use expect_test::{Expect, expect};
+use planner::backoff::Trouble;
 use planner::model::GroupName;
 use support::{Script, run};
 
@@ -353,7 +354,7 @@ fn when_something_is_gone_another_look_is_worth_it() {
 
 #[test]
 fn without_capacity_the_pass_stops() {
-    let error = CloudError::InsufficientCapacity("m5.large in us-east-1a".to_owned());
+    let error = CloudError::InsufficientCapacity("m5.large in us-east-1a".to_owned().into());
     check(
         Script::of(&[FIT]).answering(error),
         expect![[r#"
@@ -365,6 +366,24 @@ fn without_capacity_the_pass_stops() {
             => failed (no capacity: m5.large in us-east-1a), stops
         "#]],
     );
+}
+
+#[test]
+fn only_the_pools_that_failed_cool_down() {
+    let error = CloudError::InsufficientCapacity(NoCapacity {
+        text: "m6i.large: InsufficientInstanceCapacity".to_owned(),
+        pools: vec![("m6i.large".into(), Trouble::NoCapacity)],
+    });
+    check(Script::of(&[FIT]).answering(error), expect![[""]]);
+}
+
+#[test]
+fn a_type_that_ec2_does_not_support_there_cools_for_a_day() {
+    let error = CloudError::InsufficientCapacity(NoCapacity {
+        text: "m6i.large: Unsupported".to_owned(),
+        pools: vec![("m6i.large".into(), Trouble::Unsupported)],
+    });
+    check(Script::of(&[FIT]).answering(error), expect![[""]]);
 }
 
 #[test]
@@ -425,6 +444,19 @@ fn a_survey_tells_which_groups_have_something_to_do() {
            i-9  spot  replaces i-1
            journal  i-9 for i-1  desired 1",
     ]);
+    tells(
+        script,
+        expect![[r#"
+            look at all groups
+            busy: something to do
+            quiet: quiet
+            fit: something to do
+            off: quiet
+        "#]],
+    );
+}
+
+fn tells(script: Script, expected: Expect) {
     let looks = run(survey(&script, &script.config())).expect("looks never fail here");
     let lines: Vec<String> = looks
         .iter()
@@ -433,12 +465,53 @@ fn a_survey_tells_which_groups_have_something_to_do() {
             format!("{}: {quiet}", look.observation.group.name)
         })
         .collect();
-    expect![[r#"
-        look at all groups
-        quiet: quiet
-        fit: something to do
-        off: quiet
-        busy: something to do
-    "#]]
-    .assert_eq(&script.transcript(&lines.join("\n")));
+    expected.assert_eq(&script.transcript(&lines.join("\n")));
+}
+
+#[test]
+fn what_has_been_quiet_for_longest_comes_first() {
+    let script = Script::of(&[
+        "group young  bulk
+           i-1  on-demand  age 2h",
+        "group old  bulk
+           i-1  on-demand  age 3d",
+        "group changed-lately  bulk
+           i-1  on-demand  age 9d
+           i-2  on-demand  age 1h",
+    ]);
+    tells(
+        script,
+        expect![[r#"
+            look at all groups
+            old: something to do
+            young: something to do
+            changed-lately: something to do
+        "#]],
+    );
+}
+
+/// Nothing is cheap enough for the first, the second has a cheap pool; for the third nothing is, and it has a swap in
+/// flight.
+const DEAR: [&str; 3] = [
+    "group dear  bulk
+       market  m5.large 0.10 spot 0.095  m6i.large 0.11 spot 0.04
+       set  allowed-types=m5.*
+       i-1  on-demand  type m5.large",
+    "group cheap  bulk
+       i-1  on-demand  type m5.large",
+    "group busy  bulk
+       set  allowed-types=m5.*
+       i-1  on-demand  type m5.large
+       i-9  spot  replaces i-1
+       journal  i-9 for i-1  desired 1",
+];
+
+#[test]
+fn with_prices_at_hand_a_group_for_which_nothing_is_cheap_is_not_looked_at_any_closer() {
+    tells(Script::of(&DEAR).with_the_market_at_hand(), expect![[""]]);
+}
+
+#[test]
+fn without_prices_at_hand_it_is() {
+    tells(Script::of(&DEAR), expect![[""]]);
 }

@@ -530,7 +530,7 @@ fn every_action_has_its_view() {
 fn every_error_has_its_kind() {
     let text = String::new;
     let kinds: Vec<&str> = [
-        CloudError::InsufficientCapacity(text()),
+        CloudError::InsufficientCapacity(text().into()),
         CloudError::Limit(text()),
         CloudError::Throttled(text()),
         CloudError::Denied(text()),

@@ -5,11 +5,12 @@
 mod books;
 mod sweep;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use aws::Aws;
+use engine::inputs::{Advisor, Inputs, PriceFile};
 use engine::trigger::{GroupMessage, Trigger, Wake};
 use engine::{CloudError, Outcome, Pass, settings};
 use jiff::Timestamp;
@@ -60,6 +61,25 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
+/// Files of a layer, if there is one: on-demand prices for regions without a price list, AWS's Spot Advisor document. Wrong
+/// prices would be wrong decisions; without the advisor the function only knows less.
+fn inputs(region: &str) -> Result<Inputs, String> {
+    let prices = match variable("SPOTWARD_PRICES") {
+        None => None,
+        Some(path) => {
+            let named = |why: String| format!("SPOTWARD_PRICES = {path:?}: {why}");
+            match std::fs::read_to_string(&path) {
+                Ok(text) => Some(PriceFile::parse(&text).map_err(named)?),
+                // The layer need not have one; AWS's own prices are right where there are any.
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => return Err(named(error.to_string())),
+            }
+        }
+    };
+    let text = variable("SPOTWARD_ADVISOR").and_then(|path| std::fs::read_to_string(path).ok());
+    Ok(Inputs { prices, advisor: text.and_then(|text| Advisor::parse(&text, region).ok()) })
+}
+
 /// What survives from one invocation to the next.
 struct Function {
     aws: Aws,
@@ -88,6 +108,8 @@ impl Function {
             }
         };
         let aws = Aws::connect(config.clone(), None).await.map_err(|error| error.to_string())?;
+        let inputs = inputs(aws.region())?;
+        let aws = aws.with_inputs(inputs);
         Ok(Function { aws, config, queue_url: variable("SPOTWARD_QUEUE_URL"), pause, books: books::Books::default() })
     }
 

@@ -117,10 +117,22 @@ impl Backoff {
         self.pools.iter().any(|(key, failed)| other.pools.get(key).is_none_or(|before| before.until < failed.until))
     }
 
-    /// The memory after a launch for which none of the pools had capacity.
-    pub fn after_failed_launch(&self, pools: &Pools, salt: &str, now: Timestamp) -> Backoff {
-        pools.iter().fold(self.clone(), |backoff, pool| {
-            backoff.after(&pool.zone, &pool.instance_type, Trouble::NoCapacity, salt, now)
+    /// The memory after a launch that came to nothing. `failed` are the types that EC2 named: it may have tried only some
+    /// of the pools, and the others have done nothing wrong. If it named none, all pools of the request count.
+    pub fn after_failed_launch(
+        &self,
+        pools: &Pools,
+        failed: &[(InstanceType, Trouble)],
+        salt: &str,
+        now: Timestamp,
+    ) -> Backoff {
+        let trouble = |pool: &Pool| match failed {
+            [] => Some(Trouble::NoCapacity),
+            named => named.iter().find(|(name, _)| *name == pool.instance_type).map(|(_, trouble)| *trouble),
+        };
+        let troubled = pools.iter().filter_map(|pool| Some((pool, trouble(pool)?)));
+        troubled.fold(self.clone(), |backoff, (pool, trouble)| {
+            backoff.after(&pool.zone, &pool.instance_type, trouble, salt, now)
         })
     }
 

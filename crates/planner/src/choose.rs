@@ -18,15 +18,18 @@
 //! | `diversified` | all; pools at or above on-demand never (EC2 refuses them too) | price; [`within`](crate::budget::within) then keeps the least used, since a request for one instance has nothing to spread |
 //! | `lowest-price` | the `pools-to-use` cheapest, a hard cap; the next cheapest of those when one has no capacity; with a number of pools, [`within`](crate::budget::within) keeps the least used | price |
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::compat;
 use crate::market::Market;
-use crate::model::{InstanceType, LaunchFacts, Price, PurchaseOption, Zone};
+use crate::model::{Image, ImageId, InstanceType, LaunchFacts, Price, PurchaseOption, Zone};
 use crate::policy::{AllocationStrategy, Policy, Saving};
 use crate::reason::Code;
+use crate::risk::Estimate;
 
 /// Most pools in one request. EC2 has no limit for instant fleets; beyond the sixty cheapest a pool neither wins on
 /// price nor adds anything to the depth that EC2 can choose from, but makes every request longer and lets
@@ -44,16 +47,18 @@ pub struct Pool {
     pub price: Price,
     /// Cap on the spot price, if the owner wants one.
     pub max_price: Option<Price>,
+    /// How often it is interrupted, if anybody has said; never on the way back.
+    pub risk: Option<Estimate>,
 }
 
 /// Pools to ask for, best first; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pools(Vec<Pool>);
+pub struct Pools(Arc<[Pool]>);
 
 impl Pools {
     /// `None` if there is nothing to ask for.
     pub fn new(pools: Vec<Pool>) -> Option<Pools> {
-        (!pools.is_empty()).then_some(Pools(pools))
+        (!pools.is_empty()).then(|| Pools(pools.into()))
     }
 
     /// Best first.
@@ -73,6 +78,9 @@ impl Pools {
 
     /// Those that `keep` wants, in the same order; `None` if it wants none.
     pub fn only(&self, keep: impl Fn(&Pool) -> bool) -> Option<Pools> {
+        if self.0.iter().all(&keep) {
+            return Some(self.clone());
+        }
         Pools::new(self.0.iter().filter(|pool| keep(pool)).cloned().collect())
     }
 }
@@ -92,6 +100,15 @@ pub enum NoPool {
         on_demand: Price,
         /// The cheapest that fits, if any has a price.
         best: Option<(InstanceType, Price)>,
+    },
+    /// Every pool that is cheap enough is interrupted more often than the owner wants.
+    Interrupted {
+        /// The most, of a hundred instances in a month.
+        most_percent: u32,
+        /// Pools that are cheap enough.
+        pools: usize,
+        /// The calmest of them, and how often.
+        calmest: (InstanceType, Estimate),
     },
     /// Every pool that could be asked for holds as many instances of the group as one pool may.
     BudgetSpent {
@@ -121,6 +138,92 @@ pub fn choose(
     Choice::new(victim_type, launch, purchase, market, policy)?.pools(zone)
 }
 
+/// Choices that were made already: groups that launch the same thing and want the same thing share them.
+#[derive(Debug)]
+pub struct Choices<'a> {
+    market: &'a Market,
+    made: Vec<Made<'a>>,
+    /// Places in `made`, by the victim's type.
+    by_type: BTreeMap<InstanceType, Vec<usize>>,
+}
+
+/// One choice, with its answers by zone.
+#[derive(Debug)]
+struct Made<'a> {
+    purchase: PurchaseOption,
+    launch: LaunchFacts,
+    policy: Arc<Policy>,
+    choice: Result<Choice<'a>, NoPool>,
+    pools: BTreeMap<Zone, Result<Pools, NoPool>>,
+}
+
+/// Names a choice among [`Choices`].
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen(usize);
+
+impl<'a> Choices<'a> {
+    /// None yet.
+    pub fn new(market: &'a Market) -> Choices<'a> {
+        Choices { market, made: Vec::new(), by_type: BTreeMap::new() }
+    }
+
+    /// The market that they are made in.
+    pub fn market(&self) -> &'a Market {
+        self.market
+    }
+
+    /// The choice for a victim of that type, made now if nobody has asked the same before.
+    pub fn of(
+        &mut self,
+        victim_type: &InstanceType,
+        launch: &LaunchFacts,
+        purchase: PurchaseOption,
+        policy: &Arc<Policy>,
+    ) -> Chosen {
+        let known = self.by_type.get(victim_type).into_iter().flatten().find(|at| {
+            let made = &self.made[**at];
+            made.purchase == purchase
+                && (Arc::ptr_eq(&made.policy, policy) || made.policy == *policy)
+                && is_same_work(&made.launch, launch)
+        });
+        if let Some(at) = known {
+            return Chosen(*at);
+        }
+        let choice = Choice::new(victim_type, launch, purchase, self.market, policy);
+        let (launch, policy) = (launch.clone(), Arc::clone(policy));
+        let at = self.made.len();
+        self.made.push(Made { purchase, launch, policy, choice, pools: BTreeMap::new() });
+        self.by_type.entry(victim_type.clone()).or_default().push(at);
+        Chosen(at)
+    }
+
+    /// The pools of one zone, best first.
+    pub fn pools(&mut self, Chosen(at): Chosen, zone: &Zone) -> Result<Pools, NoPool> {
+        let made = &mut self.made[at];
+        let choice = made.choice.as_ref().map_err(Clone::clone)?;
+        if let Some(pools) = made.pools.get(zone) {
+            return pools.clone();
+        }
+        let pools = choice.pools(zone);
+        made.pools.insert(zone.clone(), pools.clone());
+        pools
+    }
+
+    /// What is paid for the victim on demand, if that is known.
+    pub fn on_demand(&self, Chosen(at): Chosen) -> Option<Price> {
+        self.made[at].choice.as_ref().ok().map(Choice::on_demand)
+    }
+}
+
+/// Whether two templates ask the same of a type: which image it is, and in which version, does not matter.
+fn is_same_work(a: &LaunchFacts, b: &LaunchFacts) -> bool {
+    let blank = |facts: &LaunchFacts| {
+        let image = Image { id: ImageId::new(""), ..facts.image.clone() };
+        LaunchFacts { version: None, image, ..facts.clone() }
+    };
+    a == b || blank(a) == blank(b)
+}
+
 /// The types that may stand in for a victim, whatever its zone: the dear half of a choice. Victims of one type in one
 /// group share it.
 #[derive(Clone, Debug)]
@@ -129,6 +232,7 @@ pub struct Choice<'a> {
     purchase: PurchaseOption,
     market: &'a Market,
     limit: Limit,
+    max_interruptions_percent: Option<u32>,
     pools_max: usize,
 }
 
@@ -169,7 +273,15 @@ impl<'a> Choice<'a> {
             })
             .collect();
         let limit = Limit::new(on_demand, purchase, policy);
-        Ok(Choice { candidates, purchase, market, limit, pools_max: pools_max(purchase, policy) })
+        let max_interruptions_percent = policy.max_interruptions_percent;
+        Ok(Choice {
+            candidates,
+            purchase,
+            market,
+            limit,
+            max_interruptions_percent,
+            pools_max: pools_max(purchase, policy),
+        })
     }
 
     /// What is paid for the victim on demand.
@@ -195,6 +307,7 @@ impl<'a> Choice<'a> {
             .filter(|(price, _)| self.limit.allows(*price))
             .map(|(price, candidate)| (candidate.priority, *price, candidate.instance_type))
             .collect();
+        self.keep_calm(&mut ranked, zone)?;
         // Type names differ, so the order is total: it does not depend on the order in which AWS listed the types.
         ranked.sort_unstable();
         ranked.truncate(self.pools_max);
@@ -206,6 +319,7 @@ impl<'a> Choice<'a> {
                 zone: zone.clone(),
                 price,
                 max_price: self.limit.max_price,
+                risk: self.risk(zone, instance_type),
             })
             .collect();
         Pools::new(pools).ok_or_else(|| NoPool::NothingCheaper {
@@ -216,6 +330,42 @@ impl<'a> Choice<'a> {
                 .min()
                 .map(|(price, instance_type)| (instance_type.clone(), price)),
         })
+    }
+
+    fn risk(&self, zone: &Zone, instance_type: &InstanceType) -> Option<Estimate> {
+        match self.purchase {
+            PurchaseOption::Spot => self.market.risk.of(zone, instance_type),
+            PurchaseOption::OnDemand => None,
+        }
+    }
+
+    /// Whether a pool is interrupted more often than the owner wants.
+    pub fn is_restless(&self, zone: &Zone, instance_type: &InstanceType) -> bool {
+        let estimate = self.risk(zone, instance_type);
+        let most = self.max_interruptions_percent.map(u64::from);
+        most.is_some_and(|most| estimate.is_some_and(|estimate| estimate.percent_per_month > most))
+    }
+
+    /// Drops what is interrupted more often than the owner wants. A pool of which nobody says anything stays: without
+    /// the advisor's file, and without losses, the wish has no effect.
+    fn keep_calm(&self, ranked: &mut Vec<(usize, Price, &InstanceType)>, zone: &Zone) -> Result<(), NoPool> {
+        let Some(most_percent) = self.max_interruptions_percent else { return Ok(()) };
+        let all = ranked.len();
+        let mut calmest: Option<(InstanceType, Estimate)> = None;
+        ranked.retain(|(_, _, instance_type)| {
+            let Some(estimate) = self.risk(zone, instance_type).filter(|_| self.is_restless(zone, instance_type))
+            else {
+                return true;
+            };
+            if calmest.as_ref().is_none_or(|(_, known)| estimate.percent_per_month < known.percent_per_month) {
+                calmest = Some(((*instance_type).clone(), estimate));
+            }
+            false
+        });
+        match calmest {
+            Some(calmest) if ranked.is_empty() => Err(NoPool::Interrupted { most_percent, pools: all, calmest }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn offered(&self, zone: &Zone) -> Vec<&Candidate<'a>> {
@@ -318,6 +468,10 @@ impl fmt::Display for NoPool {
             Self::NothingCheaper { on_demand, best: None } => {
                 write!(f, "nothing that fits has a price now, on-demand is {on_demand}")
             }
+            Self::Interrupted { most_percent, pools, calmest: (instance_type, estimate) } => write!(
+                f,
+                "each of the {pools} pools that are cheap enough loses more than {most_percent} of 100 instances a month; the calmest is {instance_type}: {estimate}"
+            ),
             Self::BudgetSpent { most, pools } => write!(
                 f,
                 "each of the {pools} pools to ask for holds {most} of the group already, the most that one pool may"
@@ -336,6 +490,7 @@ impl Code for NoPool {
             Self::NoOnDemandPrice(_) => "no-on-demand-price",
             Self::NothingCompatible => "nothing-compatible",
             Self::NothingCheaper { .. } => "nothing-cheaper",
+            Self::Interrupted { .. } => "interrupted-too-often",
             Self::BudgetSpent { .. } => "pool-budget-spent",
             Self::Cooling { .. } => "pools-cooling",
         }

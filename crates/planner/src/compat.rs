@@ -13,7 +13,7 @@ use std::fmt;
 
 use self::Check::{AtLeast, AtMost, Has, Other, Same, Supports};
 use crate::market::{Disk, InstanceSpec};
-use crate::model::{LaunchFacts, PurchaseOption};
+use crate::model::{Image, ImageId, LaunchFacts, PurchaseOption};
 use crate::policy::Policy;
 use crate::reason::Code;
 
@@ -61,6 +61,46 @@ pub fn fits_at_all<'a>(
 ) -> Option<Compatible<'a>> {
     let question = Question { purchase, victim, launch, policy, candidate };
     RULES.iter().all(|rule| rule.check.holds(&question)).then_some(Compatible(candidate))
+}
+
+/// What a group with such a victim could ask for at the least: whatever its template says, it lets no type pass that this
+/// does not. For looks that have not read the template.
+pub fn least_asked(victim: &InstanceSpec) -> LaunchFacts {
+    let first_of = |usual: &str, offered: &[String]| match offered.iter().any(|offer| offer == usual) {
+        true => usual.to_owned(),
+        false => offered.first().cloned().unwrap_or_default(),
+    };
+    LaunchFacts {
+        version: None,
+        instance_type: None,
+        image: Image {
+            id: ImageId::new(""),
+            available: true,
+            architecture: first_of("x86_64", &victim.architectures),
+            virtualization: first_of("hvm", &victim.virtualization),
+            boot_mode: Some("uefi-preferred".to_owned()),
+            tpm: false,
+            ena: true,
+            root_device: first_of("ebs", &victim.root_devices),
+            usage_operation: String::new(),
+            marketplace: false,
+        },
+        requests_spot: false,
+        instance_requirements: false,
+        tenancy: None,
+        termination_protection: false,
+        hibernation: false,
+        enclave: false,
+        cpu_options: false,
+        kernel: false,
+        maps_instance_store: false,
+        volumes: 0,
+        interfaces: 0,
+        ipv6: false,
+        efa: false,
+        conntrack: true,
+        placement_strategy: None,
+    }
 }
 
 /// Who can lift a rule.

@@ -15,6 +15,7 @@ use crate::model::{Group, InstanceType, LaunchFacts, Member, Price, PurchaseOpti
 use crate::payback::{self, Payback};
 use crate::policy::Policy;
 use crate::reason::Code;
+use crate::risk::Estimate;
 
 /// Everything there is to say about the ways to replace one member.
 #[derive(Clone, Debug)]
@@ -74,6 +75,11 @@ pub enum Verdict {
     },
     /// The allocation strategy spreads, and other pools hold fewer of the group.
     SpreadElsewhere,
+    /// Cheap enough, and interrupted more often than the owner wants.
+    Interrupted {
+        /// How often, with the terms.
+        estimate: Option<Estimate>,
+    },
     /// Cheap enough, but so many others are cheaper or preferred.
     BeyondMost {
         /// The most pools in one request.
@@ -104,6 +110,7 @@ impl Code for Verdict {
             Self::ProbedLater => "probed-later",
             Self::OverBudget { .. } => "over-budget",
             Self::SpreadElsewhere => "spread-elsewhere",
+            Self::Interrupted { .. } => "interrupted-too-often",
             Self::BeyondMost { .. } => "beyond-most",
             Self::TooDear { .. } => "too-dear",
             Self::SoldOut => "sold-out",
@@ -124,6 +131,10 @@ impl std::fmt::Display for Verdict {
                 write!(f, "its pool holds {held} of the group already, {most} may be in one")
             }
             Self::SpreadElsewhere => f.write_str("other pools hold fewer of the group"),
+            Self::Interrupted { estimate: Some(estimate) } => {
+                write!(f, "interrupted more often than its owner wants: {estimate}")
+            }
+            Self::Interrupted { estimate: None } => f.write_str("interrupted more often than its owner wants"),
             Self::BeyondMost { most } => write!(f, "{most} pools are asked for at most, and others come first"),
             Self::TooDear { saving_percent, wanted_percent: 0 } if *saving_percent < 0 => {
                 write!(f, "costs {} % more", saving_percent.unsigned_abs())
@@ -162,6 +173,7 @@ pub fn explain(
         PurchaseOption::Spot => {
             let in_budget = cheap.clone().and_then(|pools| budget::within(&pools, group, &member.id, policy));
             let admitted = in_budget.clone().and_then(|pools| memory.admit(&pools, now));
+            let admitted = admitted.and_then(|pools| market.risk.admit(pools, now));
             (in_budget, admitted)
         }
         // The way back is owed to the owner: neither budget nor memory delays it.
@@ -204,7 +216,12 @@ pub fn explain(
                 (None, _, _) if offered.is_none_or(|types| !types.contains(instance_type)) => Verdict::NotOffered,
                 (None, _, _) if in_budget.contains(instance_type) => match circuit {
                     Circuit::Open { until } => Verdict::Cooling { until },
-                    Circuit::HalfOpen | Circuit::Closed => Verdict::ProbedLater,
+                    Circuit::HalfOpen | Circuit::Closed => {
+                        match market.risk.cools_until(&member.zone, instance_type, now) {
+                            Some(until) => Verdict::Cooling { until },
+                            None => Verdict::ProbedLater,
+                        }
+                    }
                 },
                 (None, _, _) if cheap.contains(instance_type) && held >= most => Verdict::OverBudget { held, most },
                 (None, _, _) if cheap.contains(instance_type) => Verdict::SpreadElsewhere,
@@ -213,6 +230,9 @@ pub fn explain(
                     Verdict::SoldOut
                 }
                 (None, _, Some(price)) => match &choice {
+                    Ok(choice) if choice.is_cheap_enough(price) && choice.is_restless(&member.zone, instance_type) => {
+                        Verdict::Interrupted { estimate: market.risk.of(&member.zone, instance_type) }
+                    }
                     Ok(choice) if choice.is_cheap_enough(price) => Verdict::BeyondMost { most: cheap.len() },
                     Ok(choice) => Verdict::TooDear {
                         saving_percent: saving_percent(choice.on_demand(), price),
@@ -233,6 +253,7 @@ pub fn explain(
             | Verdict::ProbedLater
             | Verdict::OverBudget { .. }
             | Verdict::SpreadElsewhere
+            | Verdict::Interrupted { .. }
             | Verdict::BeyondMost { .. }
             | Verdict::TooDear { .. }
             | Verdict::SoldOut

@@ -23,6 +23,7 @@ pub mod predecessor;
 pub mod preflight;
 pub mod reason;
 pub mod rescue;
+pub mod risk;
 pub mod savings;
 pub mod stats;
 pub mod swap;

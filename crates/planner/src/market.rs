@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{InstanceType, Platform, Price, Zone};
+use crate::risk::Risk;
 
 /// What can be bought in a region.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Market {
     pub on_demand: BTreeMap<InstanceType, Price>,
     /// Spot price now, by zone and type. A pool without a price is not there.
     pub spot: BTreeMap<Zone, BTreeMap<InstanceType, Price>>,
+    /// How often pools are interrupted, as far as anybody has said.
+    pub risk: Risk,
 }
 
 impl Market {
@@ -28,6 +31,7 @@ impl Market {
             offerings: BTreeMap::new(),
             on_demand: BTreeMap::new(),
             spot: BTreeMap::new(),
+            risk: Risk::default(),
         }
     }
 

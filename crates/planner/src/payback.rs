@@ -59,7 +59,11 @@ pub fn overlap_seconds(group: &Group, policy: &Policy) -> u64 {
 /// count beside others: they are young because of us. Where it is known how often the pool is interrupted (per instance
 /// and month), that shortens it.
 pub fn life_seconds(group: &Group, interruptions_per_month: Option<f64>, now: Timestamp) -> u64 {
-    const MONTH_SECONDS: f64 = 730.0 * 3600.0;
+    until_interrupted(usual_life_seconds(group, now), interruptions_per_month)
+}
+
+/// The same without interruptions.
+pub fn usual_life_seconds(group: &Group, now: Timestamp) -> u64 {
     let ages = |of: &dyn Fn(&Member) -> bool| -> Vec<i64> {
         let in_service = group.members.iter().filter(|member| member.lifecycle == LifecycleState::InService);
         let launches = in_service.filter(|member| of(member)).filter_map(Member::launched_at);
@@ -71,14 +75,19 @@ pub fn life_seconds(group: &Group, interruptions_per_month: Option<f64>, now: Ti
     if ages_that_count.is_empty() {
         ages_that_count = ages(&|_| true);
     }
-    let Some(median) = ages_that_count.get(ages_that_count.len() / 2) else { return 0 };
+    ages_that_count.get(ages_that_count.len() / 2).map_or(0, |median| median.unsigned_abs())
+}
+
+/// What interruptions leave of a usual life.
+pub fn until_interrupted(usual_life_seconds: u64, interruptions_per_month: Option<f64>) -> u64 {
+    const MONTH_SECONDS: f64 = 730.0 * 3600.0;
     match interruptions_per_month {
         Some(rate) if rate > 0.0 => {
             // Two independent ends: their rates add up.
             let by_interruption = MONTH_SECONDS / rate;
-            let by_group = *median as f64;
+            let by_group = usual_life_seconds as f64;
             (by_interruption * by_group / (by_interruption + by_group)) as u64
         }
-        Some(_) | None => median.unsigned_abs(),
+        Some(_) | None => usual_life_seconds,
     }
 }

@@ -1,23 +1,26 @@
 //! Puts one group's plan together: the table of contents of this crate.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::action::{Action, Launch};
 use crate::backoff::Backoff;
 use crate::budget;
-use crate::choose::{Choice, NoPool, Pools};
+use crate::choose::{Choices, Chosen, Pool, Pools};
+use crate::compat;
 use crate::market::Market;
 use crate::model::{
     Group, InstanceId, InstanceType, LifecycleState, Member, Observation, Platform, PurchaseOption, Tags, Zone, tag,
 };
 use crate::pace;
 use crate::payback::{self, Payback};
-use crate::policy::{Config, EnabledGroup, Policy, enabled};
+use crate::policy::{Config, EnabledGroup, Policies, Policy, enabled};
 use crate::preflight::{self, Moment, Strictness};
 use crate::reason::{Blocker, Reason, StrayReason, Wait};
 use crate::rescue;
+use crate::risk::Estimate;
 use crate::swap::{Step, Swap};
 
 /// What we want now: at most one action, and why everything else is left alone.
@@ -82,15 +85,50 @@ impl Plan {
 
 /// The plan for one group.
 pub fn plan(observation: &Observation, market: Option<&Market>, config: &Config) -> Plan {
-    let Observation { now, group } = observation;
-    let wishes = wishes(group, config);
-    let swap = Swap::read(group, config, *now);
-    let policy = wishes.as_ref().ok().map(|(_, policy)| policy);
-    if let Some(rescue) = rescue(group, &swap, wishes.as_ref().ok(), market, config, *now) {
-        let note = wishes.is_ok().then(|| note(group, &swap, *now)).flatten();
+    Planner::new(market, config).plan(observation)
+}
+
+/// Plans one group after the other in one market. What depends on wishes, templates and types alone is worked out once,
+/// however many groups share it; the plans are the same as those of [`plan`].
+#[derive(Debug)]
+pub struct Planner<'a> {
+    market: Option<&'a Market>,
+    config: &'a Config,
+    policies: Policies,
+    choices: Option<Choices<'a>>,
+}
+
+impl<'a> Planner<'a> {
+    /// For groups of one region and platform.
+    pub fn new(market: Option<&'a Market>, config: &'a Config) -> Planner<'a> {
+        Planner { market, config, policies: Policies::default(), choices: market.map(Choices::new) }
+    }
+
+    /// The plan for one group.
+    pub fn plan(&mut self, observation: &Observation) -> Plan {
+        let Observation { now, group } = observation;
+        let wishes = wishes_among(group, self.config, &mut self.policies);
+        plan_for(observation, wishes, self.market, self.choices.as_mut(), self.config, *now)
+    }
+}
+
+fn plan_for(
+    observation: &Observation,
+    wishes: Result<(EnabledGroup, Arc<Policy>), Blocker>,
+    market: Option<&Market>,
+    choices: Option<&mut Choices<'_>>,
+    config: &Config,
+    now: Timestamp,
+) -> Plan {
+    let group = &observation.group;
+    let swap = Swap::read(group, config, now);
+    let wished = wishes.as_ref().ok().map(|(enabled, policy)| (enabled, &**policy));
+    let policy = wished.map(|(_, policy)| policy);
+    if let Some(rescue) = rescue(group, &swap, wished, market, config, now) {
+        let note = wishes.is_ok().then(|| note(group, &swap, now)).flatten();
         return Plan { swap: swap.name(), note, ..rescue };
     }
-    let mut plan = match swap.next(group, policy, market, config, *now) {
+    let mut plan = match swap.next(group, policy, market, config, now) {
         Step::Do(action) => Plan::act(action),
         Step::Wait(wait) => Plan::wait(wait),
         // A full look without them: they are not to be had just now.
@@ -102,7 +140,7 @@ pub fn plan(observation: &Observation, market: Option<&Market>, config: &Config)
         Step::Market(platform) => Plan::need(Need::Market(platform)),
         Step::HandsOff => Plan::leave(hands_off(&swap)),
         Step::Start => match &wishes {
-            Ok((enabled, policy)) => start(group, enabled, policy, market, config, *now),
+            Ok((enabled, policy)) => start(group, enabled, policy, choices, config, now),
             Err(blocker) => Plan::leave(vec![blocker.clone()]),
         },
     };
@@ -110,7 +148,7 @@ pub fn plan(observation: &Observation, market: Option<&Market>, config: &Config)
     if let Some(Action::Discard { .. } | Action::EndDoomed { .. }) = &plan.action {
         plan.ended = Some(swap.why_ended(policy));
     }
-    plan.note = wishes.is_ok().then(|| note(group, &swap, *now)).flatten();
+    plan.note = wishes.is_ok().then(|| note(group, &swap, now)).flatten();
     plan
 }
 
@@ -118,7 +156,7 @@ pub fn plan(observation: &Observation, market: Option<&Market>, config: &Config)
 fn rescue(
     group: &Group,
     swap: &Swap<'_>,
-    wishes: Option<&(EnabledGroup, Policy)>,
+    wishes: Option<(&EnabledGroup, &Policy)>,
     market: Option<&Market>,
     config: &Config,
     now: Timestamp,
@@ -155,9 +193,17 @@ fn note(group: &Group, swap: &Swap<'_>, now: Timestamp) -> Option<Action> {
 }
 
 /// What the owner wants, or why we may not act on it.
-pub(crate) fn wishes(group: &Group, config: &Config) -> Result<(EnabledGroup, Policy), Blocker> {
+pub(crate) fn wishes(group: &Group, config: &Config) -> Result<(EnabledGroup, Arc<Policy>), Blocker> {
+    wishes_among(group, config, &mut Policies::default())
+}
+
+fn wishes_among(
+    group: &Group,
+    config: &Config,
+    policies: &mut Policies,
+) -> Result<(EnabledGroup, Arc<Policy>), Blocker> {
     let enabled = enabled(group, config).ok_or(Blocker::NotEnabled)?;
-    let policy = Policy::of(group, config).map_err(Blocker::Settings)?;
+    let policy = policies.of(group, config).map_err(Blocker::Settings)?;
     Ok((enabled, policy))
 }
 
@@ -183,8 +229,8 @@ fn hands_off(swap: &Swap<'_>) -> Vec<Blocker> {
 fn start(
     group: &Group,
     enabled: &EnabledGroup,
-    policy: &Policy,
-    market: Option<&Market>,
+    policy: &Arc<Policy>,
+    choices: Option<&mut Choices<'_>>,
     config: &Config,
     now: Timestamp,
 ) -> Plan {
@@ -224,7 +270,10 @@ fn start(
         return Plan { blockers, left_alone, ..Plan::default() };
     }
     let Some(details) = &group.details else {
-        return Plan::need(Need::Details);
+        let hopeless = choices.and_then(|choices| hopeless(&victims, group, leaves, policy, choices, &memory, now));
+        let Some(reasons) = hopeless else { return Plan::need(Need::Details) };
+        left_alone.extend(reasons);
+        return idle(left_alone);
     };
     let Some(Ok(launch)) = &details.launch else {
         return Plan::leave(vec![Blocker::TemplateUnreadable("this look did not read it".to_owned())]);
@@ -232,14 +281,14 @@ fn start(
     let Some(platform) = launch.image.platform() else {
         return Plan::leave(vec![Blocker::UnsupportedBilling(launch.image.usage_operation.clone())]);
     };
-    let Some(market) = market.filter(|market| market.platform == platform) else {
+    let Some(choices) = choices.filter(|choices| choices.market().platform == platform) else {
         return Plan::need(Need::Market(platform));
     };
 
     sort_by_zone_then_age(&mut victims, group);
     // Which types fit is judged once per type, and which pools once per type and zone, whatever the number of victims:
     // equal victims have equal answers (a victim that leaves on-demand capacity takes no room in any spot pool).
-    let mut choices: BTreeMap<&InstanceType, Result<Choice<'_>, NoPool>> = BTreeMap::new();
+    let mut chosen: BTreeMap<&InstanceType, Chosen> = BTreeMap::new();
     let mut answers: BTreeMap<(&InstanceType, &Zone), Result<Pools, Reason>> = BTreeMap::new();
     let mut first: Option<(&Member, Pools)> = None;
     for victim in victims {
@@ -248,13 +297,12 @@ fn start(
             continue;
         }
         let answer = answers.entry((&victim.instance_type, &victim.zone)).or_insert_with(|| {
-            let choice = choices
+            let chosen = *chosen
                 .entry(&victim.instance_type)
-                .or_insert_with(|| Choice::new(&victim.instance_type, launch, leaves.opposite(), market, policy));
-            match (choice, leaves) {
-                (Ok(choice), PurchaseOption::OnDemand) => to_spot(choice, victim, group, policy, &memory, now),
-                (Ok(choice), PurchaseOption::Spot) => choice.pools(&victim.zone).map_err(Reason::NoPool),
-                (Err(no_pool), _) => Err(Reason::NoPool(no_pool.clone())),
+                .or_insert_with(|| choices.of(&victim.instance_type, launch, leaves.opposite(), policy));
+            match leaves {
+                PurchaseOption::OnDemand => to_spot(choices, chosen, victim, group, policy, &memory, now),
+                PurchaseOption::Spot => choices.pools(chosen, &victim.zone).map_err(Reason::NoPool),
             }
         });
         match answer {
@@ -294,6 +342,40 @@ fn start(
     Plan { action: Some(Action::Launch(Box::new(launch))), left_alone, ..Plan::default() }
 }
 
+/// Why none of the victims can be replaced, whatever their template says, as far as a bulk look and the prices tell. `None`:
+/// a closer look is needed.
+fn hopeless(
+    victims: &[&Member],
+    group: &Group,
+    leaves: PurchaseOption,
+    policy: &Arc<Policy>,
+    choices: &mut Choices<'_>,
+    memory: &Backoff,
+    now: Timestamp,
+) -> Option<Vec<(InstanceId, Reason)>> {
+    let market = choices.market();
+    // What is owed is looked into, and what the template decides needs the template.
+    if leaves == PurchaseOption::Spot || policy.roll_forward || group.platform() != Some(market.platform) {
+        return None;
+    }
+    let mut answers: BTreeMap<(&InstanceType, &Zone), Reason> = BTreeMap::new();
+    let mut reasons = Vec::new();
+    for victim in victims {
+        let reason = match answers.get(&(&victim.instance_type, &victim.zone)) {
+            Some(known) => known.clone(),
+            None => {
+                let launch = compat::least_asked(market.specs.get(&victim.instance_type)?);
+                let chosen = choices.of(&victim.instance_type, &launch, leaves.opposite(), policy);
+                let reason = to_spot(choices, chosen, victim, group, policy, memory, now).err()?;
+                answers.insert((&victim.instance_type, &victim.zone), reason.clone());
+                reason
+            }
+        };
+        reasons.push((victim.id.clone(), reason));
+    }
+    Some(reasons)
+}
+
 /// Why a swap that nobody is owed should not start now.
 pub(crate) fn untimely(group: &Group, policy: &Policy, memory: &Backoff, now: Timestamp) -> Vec<Blocker> {
     let closed = !policy.schedule.is_open(now);
@@ -303,28 +385,41 @@ pub(crate) fn untimely(group: &Group, policy: &Policy, memory: &Backoff, now: Ti
     outside.into_iter().chain(pace).chain(losses).collect()
 }
 
-/// The pools to ask for: cheap enough, not too many of the group in one, not failed lately; and worth the swap.
+/// The pools to ask for: cheap enough, not too many of the group in one, not failed lately; and worth the swap,
+/// whichever of them EC2 picks.
 fn to_spot(
-    choice: &Choice<'_>,
+    choices: &mut Choices<'_>,
+    chosen: Chosen,
     victim: &Member,
     group: &Group,
     policy: &Policy,
     memory: &Backoff,
     now: Timestamp,
 ) -> Result<Pools, Reason> {
-    let pools = choice
-        .pools(&victim.zone)
+    let risk = &choices.market().risk;
+    let pools = choices
+        .pools(chosen, &victim.zone)
         .and_then(|pools| budget::within(&pools, group, &victim.id, policy))
         .and_then(|pools| memory.admit(&pools, now))
+        .and_then(|pools| risk.admit(pools, now))
         .map_err(Reason::NoPool)?;
-    let overlap = payback::overlap_seconds(group, policy);
-    let life = payback::life_seconds(group, None, now);
-    let payback = Payback::new(choice.on_demand(), pools.best().price, overlap, life);
-    if policy.requires_payback && !payback.is_worth_it() {
-        let Payback { after_seconds, life_seconds, .. } = payback;
-        return Err(Reason::NotWorthIt { after_seconds, life_seconds });
+    if !policy.requires_payback {
+        return Ok(pools);
     }
-    Ok(pools)
+    let Some(on_demand) = choices.on_demand(chosen) else { return Ok(pools) };
+    let overlap = payback::overlap_seconds(group, policy);
+    let usual_life = payback::usual_life_seconds(group, now);
+    let payback = |pool: &Pool| {
+        let interruptions = pool.risk.map(Estimate::interruptions_per_month);
+        Payback::new(on_demand, pool.price, overlap, payback::until_interrupted(usual_life, interruptions))
+    };
+    if pools.iter().all(|pool| payback(pool).is_worth_it()) {
+        return Ok(pools);
+    }
+    pools.only(|pool| payback(pool).is_worth_it()).ok_or_else(|| {
+        let Payback { after_seconds, life_seconds, .. } = payback(pools.best());
+        Reason::NotWorthIt { after_seconds, life_seconds, risk: pools.best().risk }
+    })
 }
 
 /// The zone with the fewest members first, so that an attach never worsens the balance; then the oldest.
@@ -333,9 +428,15 @@ fn sort_by_zone_then_age(victims: &mut [&Member], group: &Group) {
     for member in group.members.iter().filter(|member| member.lifecycle == LifecycleState::InService) {
         *members_in.entry(&member.zone).or_default() += 1;
     }
-    victims.sort_by_cached_key(|member| {
-        (members_in.get(&member.zone).copied(), member.zone.clone(), member.launched_at(), member.id.clone())
+    let crowd = |member: &Member| members_in.get(&member.zone).copied();
+    let mut ranked: Vec<(Option<usize>, &Member)> = victims.iter().map(|member| (crowd(member), *member)).collect();
+    ranked.sort_unstable_by(|(crowd_a, a), (crowd_b, b)| {
+        let by_zone = crowd_a.cmp(crowd_b).then_with(|| a.zone.cmp(&b.zone));
+        by_zone.then_with(|| a.launched_at().cmp(&b.launched_at())).then_with(|| a.id.cmp(&b.id))
     });
+    for (victim, (_, member)) in victims.iter_mut().zip(ranked) {
+        *victim = member;
+    }
 }
 
 /// The number of the launch window, and when it opens if it is not open yet: a replica launched at the end of the

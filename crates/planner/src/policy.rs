@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
@@ -125,6 +126,13 @@ pub const SETTINGS: &[Setting] = &[
         values: "dollars (yuan in China) per hour, `0` or `0.005`, with at most six decimals",
         default: "0",
         sentence: "A victim is replaced only by types that are at least so much cheaper per hour now.",
+    },
+    Setting {
+        key: "max-interruptions",
+        aliases: &[],
+        values: "`any`, or how many of a hundred instances in a month (`10%`), from 5% to 100%",
+        default: "any",
+        sentence: "Pools that are interrupted more often, by AWS's Spot Advisor and this account's own losses, are not asked for; pools of which neither says anything are.",
     },
     Setting {
         key: "payback",
@@ -442,6 +450,8 @@ pub struct Policy {
     pub min_saving_percent: u32,
     /// Least saving per hour.
     pub min_saving_per_hour: Saving,
+    /// Most interruptions of a pool, of a hundred instances in a month.
+    pub max_interruptions_percent: Option<u32>,
     /// A swap has to be worth its overlap.
     pub requires_payback: bool,
     /// Most of the group, in percent, that may sit in one capacity pool.
@@ -633,6 +643,7 @@ impl Policy {
             max_price_percent: read.one("max-price", max_price),
             min_saving_percent: read.one("min-saving", |text| percent(text).filter(|percent| *percent <= 99)),
             min_saving_per_hour: read.one("min-saving-per-hour", saving),
+            max_interruptions_percent: read.one("max-interruptions", max_interruptions),
             requires_payback: read.one("payback", |text| choice(text, &[("require", true), ("ignore", false)])),
             pool_loss_percent: read
                 .one("pool-loss", |text| percent(text).filter(|percent| (1..=100).contains(percent))),
@@ -678,6 +689,28 @@ impl Policy {
         if policy.pools_to_use.is_some() && policy.strategy != AllocationStrategy::LowestPrice {
             read.refuse("pools-to-use", "only together with allocation-strategy lowest-price");
         }
+        policy
+    }
+}
+
+/// Policies that were parsed already: groups with the same settings share one.
+#[derive(Debug, Default)]
+pub struct Policies(BTreeMap<Vec<(String, String)>, Result<Arc<Policy>, Vec<SettingError>>>);
+
+impl Policies {
+    /// As [`Policy::of`].
+    pub fn of(&mut self, group: &Group, config: &Config) -> Result<Arc<Policy>, Vec<SettingError>> {
+        let counts = |key: &str| {
+            key.strip_prefix(NAMESPACE).is_some_and(|short| !OWN_KEYS.contains(&short))
+                || key.starts_with(ALIAS_NAMESPACE)
+        };
+        let settings = group.tags.iter().filter(|(key, _)| counts(key));
+        let settings: Vec<(String, String)> = settings.map(|(key, value)| (key.clone(), value.clone())).collect();
+        if let Some(known) = self.0.get(&settings) {
+            return known.clone();
+        }
+        let policy = Policy::of(group, config).map(Arc::new);
+        self.0.insert(settings, policy.clone());
         policy
     }
 }
@@ -861,6 +894,10 @@ fn bound(text: &str) -> Option<Option<u32>> {
 
 fn max_price(text: &str) -> Option<Option<u32>> {
     if text == "none" { Some(None) } else { percent(text).filter(|percent| (1..=100).contains(percent)).map(Some) }
+}
+
+fn max_interruptions(text: &str) -> Option<Option<u32>> {
+    if text == "any" { Some(None) } else { percent(text).filter(|percent| (5..=100).contains(percent)).map(Some) }
 }
 
 fn profile(text: &str) -> Option<Option<&'static str>> {

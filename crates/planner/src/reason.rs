@@ -5,8 +5,9 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::choose::NoPool;
-use crate::model::{InstanceId, LifecycleState};
+use crate::model::{InstanceId, LifecycleState, Platform};
 use crate::policy::SettingError;
+use crate::risk::Estimate;
 
 /// A stable name for logs, metrics and the operations manual: lower case with hyphens.
 pub trait Code {
@@ -158,6 +159,8 @@ pub enum Reason {
         after_seconds: Option<u64>,
         /// How long it may be expected to live, seconds.
         life_seconds: u64,
+        /// What shortens that life, if anybody has said.
+        risk: Option<Estimate>,
     },
     /// EC2 has announced its end.
     Ending {
@@ -376,7 +379,8 @@ impl fmt::Display for Blocker {
             ),
             Self::ManagedBy(owner) => write!(f, "the group belongs to {owner}"),
             Self::UnsupportedBilling(operation) => {
-                write!(f, "instances billed as {operation:?} have no spot price of their own")
+                let name = Platform::unsupported_name(operation).map_or(String::new(), |name| format!(" ({name})"));
+                write!(f, "instances billed as {operation:?}{name} have no spot price of their own")
             }
             Self::ImageUnavailable(image) => write!(f, "the image {image} is not available"),
             Self::NotReproducible(what) => write!(f, "the template asks for {what}"),
@@ -459,12 +463,19 @@ impl fmt::Display for Reason {
                 "runs template version {member}, the group launches {group} (spotward:roll-forward=true accepts that)"
             ),
             Self::NoPool(no_pool) => write!(f, "{no_pool}"),
-            Self::NotWorthIt { after_seconds: Some(after), life_seconds } => write!(
-                f,
-                "a swap would pay after {} min, and members of this group live for {} min",
-                after.div_ceil(60),
-                life_seconds / 60
-            ),
+            Self::NotWorthIt { after_seconds: Some(after), life_seconds, risk } => {
+                let (pays_after, lives) = (after.div_ceil(60), life_seconds / 60);
+                match risk {
+                    None => write!(
+                        f,
+                        "a swap would pay after {pays_after} min, and members of this group live for {lives} min"
+                    ),
+                    Some(risk) => write!(
+                        f,
+                        "a swap would pay after {pays_after} min, and a replica would live for {lives} min: {risk}"
+                    ),
+                }
+            }
             Self::NotWorthIt { after_seconds: None, .. } => write!(f, "a swap would save nothing"),
             Self::Ending { at: Some(at) } => write!(f, "will be taken back by EC2 at {at}"),
             Self::Ending { at: None } => write!(f, "will be taken back by EC2 within two minutes"),

@@ -41,7 +41,7 @@ fn minutes_open(backoff: &Backoff, pool: &str, from: Timestamp) -> i64 {
 fn pools(names: &[&str]) -> Pools {
     let pool = |name: &&str| {
         let (zone, instance_type) = key(name);
-        Pool { instance_type, zone, price: support::price("0.01"), max_price: None }
+        Pool { instance_type, zone, price: support::price("0.01"), max_price: None, risk: None }
     };
     Pools::new(names.iter().map(pool).collect()).expect("some")
 }
@@ -375,4 +375,29 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn after_a_failed_launch_only_the_pools_that_ec2_named_cool() {
+    let asked = pools(&["m5.large/a", "m6i.large/a", "c5.large/a"]);
+    let named = [("m6i.large".into(), Trouble::NoCapacity), ("c5.large".into(), Trouble::Unsupported)];
+    let memory = Backoff::default().after_failed_launch(&asked, &named, ARN, minute(0));
+    assert_eq!(circuit(&memory, "m5.large/a", minute(1)), Circuit::Closed);
+    assert!(minutes_open(&memory, "m6i.large/a", minute(0)) < 40);
+    assert!(minutes_open(&memory, "c5.large/a", minute(0)) >= 24 * 60);
+}
+
+#[test]
+fn a_failed_launch_that_names_no_pool_cools_them_all() {
+    let asked = pools(&["m5.large/a", "m6i.large/a"]);
+    let memory = Backoff::default().after_failed_launch(&asked, &[], ARN, minute(0));
+    assert!(minutes_open(&memory, "m5.large/a", minute(0)) >= 30);
+    assert!(minutes_open(&memory, "m6i.large/a", minute(0)) >= 30);
+}
+
+#[test]
+fn a_failed_launch_says_nothing_about_a_type_that_was_not_asked_for() {
+    let named = [("c5.large".into(), Trouble::NoCapacity)];
+    let memory = Backoff::default().after_failed_launch(&pools(&["m5.large/a"]), &named, ARN, minute(0));
+    assert_eq!(memory, Backoff::default());
 }

@@ -15,7 +15,7 @@ fn pools(names: &[&str]) -> Pools {
     let pool = |(at, name): (usize, &&str)| {
         let (instance_type, zone) = name.split_once('/').expect("type/zone");
         let price = support::price(&format!("0.0{}", at + 1));
-        Pool { instance_type: instance_type.into(), zone: zone.into(), price, max_price: None }
+        Pool { instance_type: instance_type.into(), zone: zone.into(), price, max_price: None, risk: None }
     };
     Pools::new(names.iter().enumerate().map(pool).collect()).expect("some")
 }

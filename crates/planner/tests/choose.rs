@@ -667,3 +667,35 @@ fn traps_of_the_real_world() {
         c5a.large for c5.large: 200 Mbit/s EBS baseline, 650 needed; 800 EBS operations per second, 4000 needed
     "#]].assert_eq(&picture);
 }
+
+#[test]
+fn the_least_demanding_template_lets_every_real_type_pass_that_another_does() {
+    let specs = support::real::specs();
+    let policy = support::policy("cpu-manufacturer=any;previous-generation=true;burstable=true");
+    let mut pairs = 0;
+    for victim in specs.values() {
+        let least = compat::least_asked(victim);
+        for (architecture, virtualization) in
+            victim.architectures.iter().flat_map(|a| victim.virtualization.iter().map(move |v| (a, v)))
+        {
+            let mut launch = support::launch();
+            launch.image.architecture = architecture.clone();
+            launch.image.virtualization = virtualization.clone();
+            launch.image.root_device = victim.root_devices.last().cloned().unwrap_or_default();
+            launch.image.ena = victim.ena_required;
+            for candidate in specs.values() {
+                let fits = |launch| compat::fits_at_all(PurchaseOption::Spot, victim, launch, &policy, candidate);
+                if fits(&launch).is_some() {
+                    pairs += 1;
+                    assert!(
+                        fits(&least).is_some(),
+                        "{} for {} on {architecture} {virtualization}",
+                        candidate.instance_type,
+                        victim.instance_type
+                    );
+                }
+            }
+        }
+    }
+    assert!(pairs > 10_000, "the question was asked: {pairs}");
+}

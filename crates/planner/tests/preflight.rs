@@ -3,6 +3,7 @@
 mod support;
 
 use expect_test::expect;
+use planner::model::Platform;
 use support::{check, planned};
 
 // The group.
@@ -325,9 +326,43 @@ fn an_image_without_a_spot_price_of_its_own_blocks() {
            template  billed RunInstances:0006",
         expect![[r#"
             idle
-              blocked instances billed as "RunInstances:0006" have no spot price of their own
+              blocked instances billed as "RunInstances:0006" (Windows with SQL Server) have no spot price of their own
         "#]],
     );
+    check(
+        "group web
+           i-1  on-demand
+           template  billed RunInstances:9999",
+        expect![[r#"
+            idle
+              blocked instances billed as "RunInstances:9999" have no spot price of their own
+        "#]],
+    );
+}
+
+#[test]
+fn every_operation_has_a_platform_or_a_reason() {
+    // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/billing-info-fields.html
+    let priced = [
+        ("RunInstances", "Linux/UNIX"),
+        ("RunInstances:00g0", "Linux/UNIX"),
+        ("RunInstances:0010", "Red Hat Enterprise Linux"),
+        ("RunInstances:000g", "SUSE Linux"),
+        ("RunInstances:0002", "Windows"),
+    ];
+    for (operation, product) in priced {
+        let platform = Platform::from_usage_operation(operation).expect(operation);
+        assert_eq!(platform.spot_product(), product);
+        assert_eq!(Platform::unsupported_name(operation), None);
+    }
+    let refused = [
+        "0800", "0g00", "0006", "0102", "0202", "0004", "0100", "0200", "0014", "0110", "0210", "1010", "1014", "1110",
+    ];
+    for code in refused {
+        let operation = format!("RunInstances:{code}");
+        assert_eq!(Platform::from_usage_operation(&operation), None, "{operation}");
+        assert!(Platform::unsupported_name(&operation).is_some(), "{operation}");
+    }
 }
 
 #[test]

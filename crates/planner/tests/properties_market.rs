@@ -243,6 +243,24 @@ proptest! {
     }
 
     #[test]
+    fn whatever_a_template_says_it_lets_no_type_pass_that_the_least_demanding_one_does_not(
+        victim in a_spec("t00.large".to_owned()),
+        candidate in a_spec("t01.large".to_owned()),
+        launch in a_launch(),
+        policy in a_policy(),
+    ) {
+        // A group runs what its template can boot.
+        prop_assume!(victim.architectures.contains(&launch.image.architecture));
+        prop_assume!(victim.virtualization.contains(&launch.image.virtualization));
+        prop_assume!(victim.root_devices.contains(&launch.image.root_device));
+        let least = compat::least_asked(&victim);
+        let fits = |launch: &LaunchFacts| {
+            compat::fits_at_all(PurchaseOption::Spot, &victim, launch, &policy, &candidate).is_some()
+        };
+        prop_assert!(!fits(&launch) || fits(&least));
+    }
+
+    #[test]
     fn a_type_fits_itself(spec in a_spec("t00.large".to_owned()), launch in a_launch()) {
         let mut launch = launch;
         launch.image.architecture = spec.architectures[0].clone();

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use engine::CloudError;
+use engine::{CloudError, NoCapacity};
+use planner::backoff::Trouble;
 use planner::market::{InstanceSpec, Market};
 use planner::model::{InstanceType, Platform, Price, PurchaseOption, Zone};
 
@@ -140,7 +141,7 @@ impl Pools {
             let known = request.overrides.iter().map(|(name, _)| name).find(|name| kind(name).is_some());
             return match known {
                 Some(name) if self.on_demand_available => Ok(name.clone()),
-                _ => Err(CloudError::InsufficientCapacity("InsufficientInstanceCapacity".to_owned())),
+                _ => Err(CloudError::InsufficientCapacity("InsufficientInstanceCapacity".to_owned().into())),
             };
         }
         let mut fitting: Vec<(u32, u64, &InstanceType)> = request
@@ -163,7 +164,10 @@ impl Pools {
                 }
                 Ok(name)
             }
-            None => Err(CloudError::InsufficientCapacity("UnfulfillableCapacity in every pool".to_owned())),
+            None => Err(CloudError::InsufficientCapacity(NoCapacity {
+                text: "UnfulfillableCapacity in every pool".to_owned(),
+                pools: request.overrides.iter().map(|(name, _)| (name.clone(), Trouble::NoCapacity)).collect(),
+            })),
         }
     }
 

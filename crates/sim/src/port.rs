@@ -640,6 +640,7 @@ fn member(
             launched_at: timestamp(ec2.launched_at),
             subnet: ec2.subnet.clone(),
             image: ImageId::new("ami-1"),
+            platform: Some(Platform::Linux),
             elastic_ip: false,
             attached_later: false,
             enabled: ec2.tags.get("spot-enabled").is_some_and(|value| value == "true"),

@@ -81,6 +81,7 @@ fn launch(source: LaunchSource) -> Launch {
         zone: Zone::new("us-east-1a"),
         price: Price(micros),
         max_price: None,
+        risk: None,
     };
     Launch {
         enabled: enabled_group(),
@@ -373,6 +374,16 @@ fn no_capacity_anywhere_names_the_pools() {
         expect![[
             r#"Err(InsufficientCapacity("CreateFleet: m5.large: InsufficientInstanceCapacity: no m5; m6i.large: UnfulfillableCapacity: no m6i"))"#
         ]],
+    );
+}
+
+#[test]
+fn pools_that_failed_are_told_from_those_that_were_not_tried() {
+    // The request asks for two types; EC2 names one, and one more for another reason.
+    fleet_answers(
+        &[("m6i.large", "Unsupported", "not in this zone"), ("m6i.large", "InvalidParameterValue", "something else")],
+        "",
+        expect![[r#""#]],
     );
 }
 

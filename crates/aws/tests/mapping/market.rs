@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use engine::Cloud;
+use engine::inputs::{Advisor, Inputs, PriceFile};
 use expect_test::expect;
 use planner::market::Market;
 use planner::model::{InstanceType, Platform, Zone};
@@ -233,8 +234,92 @@ fn a_warm_market_costs_nothing_and_another_platform_only_its_prices() {
     expect![[r#"
         GetProducts
         DescribeSpotPriceHistory
+        DescribeSpotInstanceRequests
     "#]]
     .assert_eq(&region.actions());
+}
+
+/// A spot request of an instance: its state, its status, since when, and whether it ever had an instance.
+fn spot_request(name: &str, instance: &str, state: &str, status: &str, since: &str) -> String {
+    format!(
+        "<item><instanceId>{instance}</instanceId><state>{state}</state><launchSpecification><instanceType>{name}</instanceType>\
+         </launchSpecification><launchedAvailabilityZone>us-east-1a</launchedAvailabilityZone><createTime>2026-11-02T00:00:00Z\
+         </createTime><status><code>{status}</code><updateTime>{since}</updateTime></status></item>"
+    )
+}
+
+#[test]
+fn the_accounts_spot_requests_tell_which_pools_took_instances_back() {
+    let now = jiff::Timestamp::now();
+    let ago = |minutes: i64| (now - jiff::SignedDuration::from_mins(minutes)).to_string();
+    let requests = [
+        spot_request("m5.large", "i-1", "active", "fulfilled", &ago(500)),
+        spot_request("m5.large", "i-2", "closed", "instance-terminated-no-capacity", &ago(60)),
+        spot_request("m5.large", "i-3", "active", "marked-for-termination", &ago(1)),
+        // Ended by its owner, by Auto Scaling; too long ago; never launched; without a time.
+        spot_request("m6i.large", "i-4", "closed", "instance-terminated-by-user", &ago(60)),
+        spot_request("m6i.large", "i-5", "closed", "instance-terminated-by-service", &ago(60)),
+        spot_request("c5.large", "i-6", "closed", "instance-terminated-no-capacity", &ago(300)),
+        spot_request("c5.large", "", "open", "capacity-not-available", &ago(10)),
+        spot_request("c5.large", "i-7", "closed", "instance-terminated-no-capacity", ""),
+    ];
+    let answers = format!("<spotInstanceRequestSet>{}</spotInstanceRequestSet>", requests.concat());
+    let region = Region::new(move |call| match call.action.as_str() {
+        "DescribeSpotInstanceRequests" => ok(answers.clone()),
+        _ => answer(call),
+    });
+    let market = market(&region, Platform::Linux);
+    let zone = &market.risk.own[&Zone::new("us-east-1a")];
+    let seen: Vec<String> = zone
+        .iter()
+        .map(|(name, own)| {
+            let hours = own.exposure.seconds as f64 / 3600.0;
+            format!("{name} {hours:.1} h, lost {}, lately {}", own.exposure.interruptions, own.last_loss.is_some())
+        })
+        .collect();
+    expect![[r#"
+        m5.large 11.0 h, lost 2, lately true
+        m6i.large 6.0 h, lost 0, lately false"#]]
+    .assert_eq(&seen.join("\n"));
+}
+
+#[test]
+fn without_permission_for_spot_requests_nothing_is_known_and_nothing_fails() {
+    let region = Region::new(|call| match call.action.as_str() {
+        "DescribeSpotInstanceRequests" => Answer::Error(403, "UnauthorizedOperation", "not authorized"),
+        _ => answer(call),
+    });
+    let market = market(&region, Platform::Linux);
+    assert_eq!(market.risk, planner::risk::Risk::default());
+    assert!(!market.spot.is_empty());
+}
+
+fn inputs(prices: &str, advisor: &str) -> Inputs {
+    Inputs {
+        prices: (!prices.is_empty()).then(|| PriceFile::parse(prices).unwrap()),
+        advisor: (!advisor.is_empty()).then(|| Advisor::parse(advisor, "us-east-1").unwrap()),
+    }
+}
+
+#[test]
+fn a_price_file_stands_in_for_the_price_list() {
+    let region = Region::new(answer);
+    let aws = region.aws(Config::default()).with_inputs(inputs("instance_type,linux\nm5.large,0.121\n", ""));
+    let market = run(aws.market(Platform::Linux)).unwrap();
+    assert_eq!(market.on_demand[&InstanceType::new("m5.large")].0, 121_000);
+    assert!(!region.actions().contains("GetProducts"));
+    let error = run(aws.market(Platform::Windows)).unwrap_err();
+    expect!["refused: the price file has no on-demand price for Windows"].assert_eq(&error.to_string());
+}
+
+#[test]
+fn the_advisors_document_is_part_of_the_market() {
+    let document = r#"{"spot_advisor":{"us-east-1":{"Linux":{"m5.large":{"r":4,"s":60}}}}}"#;
+    let region = Region::new(answer);
+    let aws = region.aws(Config::default()).with_inputs(inputs("", document));
+    let market = run(aws.market(Platform::Rhel)).unwrap();
+    let of = |zone: &str| market.risk.of(&Zone::new(zone), &InstanceType::new("m5.large")).unwrap().to_string();
+    expect!["40 of 100 interrupted a month (advisor >20%)"].assert_eq(&of("us-east-1a"));
 }
 
 #[test]

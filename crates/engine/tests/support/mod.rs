@@ -25,6 +25,7 @@ pub struct Script {
     looks: Cell<usize>,
     protected: BTreeSet<InstanceId>,
     answer: RefCell<Option<CloudError>>,
+    at_hand: Option<Arc<Market>>,
     said: RefCell<Vec<String>>,
 }
 
@@ -36,6 +37,7 @@ impl Script {
             looks: Cell::new(0),
             protected: BTreeSet::new(),
             answer: RefCell::new(None),
+            at_hand: None,
             said: RefCell::new(Vec::new()),
         }
     }
@@ -43,6 +45,12 @@ impl Script {
     /// A closer look shows that these are protected from termination.
     pub fn protecting(mut self, ids: &[&str]) -> Self {
         self.protected = ids.iter().map(|id| InstanceId::new(*id)).collect();
+        self
+    }
+
+    /// The market of the first picture was read a moment ago.
+    pub fn with_the_market_at_hand(mut self) -> Self {
+        self.at_hand = self.pictures.first().and_then(|picture| picture.market.clone()).map(Arc::new);
         self
     }
 
@@ -111,8 +119,15 @@ impl Cloud for Script {
         Ok(Arc::new(market.unwrap_or_else(|| Market::empty(platform))))
     }
 
+    fn market_at_hand(&self, platform: Platform) -> Option<Arc<Market>> {
+        self.at_hand.clone().filter(|market| market.platform == platform)
+    }
+
     async fn apply(&self, group: &GroupName, action: &Action) -> Result<(), CloudError> {
-        self.say(format!("{} on {group}", action.name()));
+        self.say(match action {
+            Action::Note { backoff: Some(text) } => format!("note {text:?} on {group}"),
+            other => format!("{} on {group}", other.name()),
+        });
         match self.answer.borrow_mut().take() {
             Some(error) => Err(error),
             None => Ok(()),

@@ -125,7 +125,7 @@ pub struct Activity {
 }
 
 /// What a launch template version or a launch configuration says, as far as a swap depends on it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaunchFacts {
     /// The template's version, resolved; `None` for a launch configuration.
     pub version: Option<u64>,
@@ -195,6 +195,20 @@ impl Platform {
         }
     }
 
+    /// What an operation is that has no spot price of its own, as far as AWS lists it.
+    pub fn unsupported_name(operation: &str) -> Option<&'static str> {
+        Some(match operation {
+            "RunInstances:0800" => "Windows with one's own licence",
+            "RunInstances:0g00" => "Ubuntu Pro",
+            "RunInstances:0006" | "RunInstances:0102" | "RunInstances:0202" => "Windows with SQL Server",
+            "RunInstances:0004" | "RunInstances:0100" | "RunInstances:0200" => "Linux with SQL Server",
+            "RunInstances:0014" | "RunInstances:0110" | "RunInstances:0210" => "Red Hat with SQL Server",
+            "RunInstances:1010" => "Red Hat with High Availability",
+            "RunInstances:1014" | "RunInstances:1110" => "Red Hat with SQL Server and High Availability",
+            _ => return None,
+        })
+    }
+
     /// The `UsageOperation` under which the on-demand price is listed.
     pub fn usage_operation(self) -> &'static str {
         match self {
@@ -223,7 +237,7 @@ impl fmt::Display for Platform {
 }
 
 /// A machine image.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     /// `ami-…`
     pub id: ImageId,
@@ -281,6 +295,13 @@ impl Group {
             .iter()
             .filter(|member| member.lifecycle == LifecycleState::InService && member.purchase == purchase)
             .count() as u32
+    }
+
+    /// What all members are billed as; `None` if they differ, or if EC2 did not say.
+    pub fn platform(&self) -> Option<Platform> {
+        let mut platforms = self.members.iter().map(|member| member.ec2.as_ref()?.platform);
+        let first = platforms.next()??;
+        platforms.all(|platform| platform == Some(first)).then_some(first)
     }
 
     /// Another attach would exceed MaxSize.

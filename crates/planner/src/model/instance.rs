@@ -5,7 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::{GroupName, ImageId, InstanceId, InstanceType, Price, SubnetId, Zone};
+use super::{GroupName, ImageId, InstanceId, InstanceType, Platform, Price, SubnetId, Zone};
 use crate::journal::Journal;
 
 /// Keys and values of the tags of one resource.
@@ -330,6 +330,8 @@ pub struct Ec2Facts {
     pub subnet: SubnetId,
     /// Image that it runs.
     pub image: ImageId,
+    /// What it is billed as; `None` for what has no spot price of its own, or if EC2 does not say.
+    pub platform: Option<Platform>,
     /// An Elastic IP address is associated: it would be lost.
     pub elastic_ip: bool,
     /// Volumes or interfaces were attached after launch: they would be lost.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use planner::model::{
-    Cause, Ec2Facts, Group, InstanceId, LaunchSource, LifecycleState, Member, Provenance, PurchaseOption, Replica,
-    Role, RunState,
+    Cause, Ec2Facts, Group, InstanceId, LaunchSource, LifecycleState, Member, Platform, Provenance, PurchaseOption,
+    Replica, Role, RunState,
 };
 
 /// A moment in 2026, and minutes after it.
@@ -62,6 +62,7 @@ pub fn member(id: &str, pool: &str, purchase: PurchaseOption, launched_at: Times
             launched_at,
             subnet: "subnet-1".into(),
             image: "ami-1".into(),
+            platform: Some(Platform::Linux),
             interrupted: false,
             ends_at: None,
             elastic_ip: false,

@@ -407,6 +407,7 @@ impl Reader {
             launched_at,
             subnet,
             image: ImageId::new("ami-1"),
+            platform: Some(Platform::Linux),
             elastic_ip,
             attached_later,
             enabled,
