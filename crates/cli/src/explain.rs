@@ -353,6 +353,7 @@ fn judged(candidate: &Candidate, told: &Explanation) -> Value {
         | Verdict::SpreadElsewhere
         | Verdict::BeyondMost { .. }
         | Verdict::TooDear { .. }
+        | Verdict::Interrupted { .. }
         | Verdict::SoldOut
         | Verdict::NoPrice
         | Verdict::NotOffered => (None, &[]),
