@@ -445,7 +445,11 @@ impl Play<'_> {
         let looked = seen(&self.outcomes) > before;
         let pause = match goes_on {
             _ if self.strikes(Kind::DoubledEvent) => 0,
-            // The function looks again soon while a swap is going on; else the tick comes.
+            // The function looks again soon while a swap is going on, and its three seconds count when somebody is about to
+            // end; else the tick comes.
+            true if self.sim.world.borrow().region.view.instances.values().any(|ec2| ec2.ends_at.is_some()) => {
+                self.sim.world.borrow_mut().rng.between(3, 8)
+            }
             true => self.sim.world.borrow_mut().rng.between(10, 30),
             false => 60,
         };

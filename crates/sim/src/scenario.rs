@@ -26,6 +26,8 @@ pub enum When {
     AllSwapped,
     /// Nothing of ours is in flight, and fewer members than desired serve.
     Short,
+    /// Nothing of ours is in flight.
+    Idle,
 }
 
 /// What is done then.
@@ -406,6 +408,7 @@ pub const SCENARIOS: &[Scenario] = &[
             hook_launches(world);
             world.watchers = Watchers::Silent;
         },
+        deeds: &[(When::Outside, Deed::Nothing), (When::Idle, Deed::Nothing)],
         ..PLAIN
     },
     // EC2 announces the end of a member. By default the event bus and the watcher both tell us.
@@ -749,7 +752,8 @@ pub fn is_time(world: &World, when: When) -> bool {
             let serving = group.seats.iter().filter(|seat| region.serves(group, seat)).count();
             (serving as u32) < group.desired
         }),
-        (When::Swapped | When::AllSwapped | When::Short, Some(_)) | (_, None) => false,
+        (When::Idle, None) => !journal,
+        (When::Swapped | When::AllSwapped | When::Short | When::Idle, Some(_)) | (_, None) => false,
     }
 }
 
