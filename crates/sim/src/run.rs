@@ -50,9 +50,9 @@ pub enum Storm {
 pub enum Finale {
     /// The groups settle.
     Settle,
-    /// Half-way through the storm the owner wants everything on-demand again.
+    /// In the last quarter of a long storm the owner wants everything on-demand again.
     Revert,
-    /// Half-way through the storm nothing is begun any more; what is left of us is taken away.
+    /// In the last quarter of a long storm nothing is begun any more; what is left of us is taken away.
     Uninstall,
 }
 
@@ -266,11 +266,13 @@ impl Play<'_> {
 
     fn storm(&mut self) {
         let passes = if matches!(self.options.storm, Storm::Calm) { SCRIPT_PASSES } else { STORM_PASSES };
+        // Swaps have to be over before there is anything to go back on.
+        let passes = if self.options.finale == Finale::Settle { passes } else { 4 * passes };
         for number in 0..passes {
             if self.broken() {
                 return;
             }
-            if number == passes / 2 {
+            if number == passes * 3 / 4 {
                 self.turn();
             }
             // The group that nobody enabled is looked at as well.

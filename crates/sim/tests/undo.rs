@@ -4,7 +4,7 @@
 use sim::{Finale, Options, RunReport, SCENARIOS, Storm, run};
 
 /// Seeds of each test; `UNDO_SEEDS` runs more.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 250;
 
 fn play(finale: Finale, check: impl Fn(&RunReport) -> Result<(), String>) {
     let seeds = std::env::var("UNDO_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS);
@@ -20,7 +20,7 @@ fn play(finale: Finale, check: impl Fn(&RunReport) -> Result<(), String>) {
         }
     }
     eprintln!("{finale:?}: {seeds} seeds, {terminated} members terminated, {} wrong", wrong.len());
-    assert!(terminated > 0, "no swap was ever completed: nothing was there to undo");
+    assert!(terminated >= seeds / 8, "hardly a swap was completed: nothing was there to undo");
     assert!(wrong.is_empty(), "{} of {seeds} seeds\n{:#?}", wrong.len(), &wrong[..wrong.len().min(12)]);
 }
 
