@@ -67,6 +67,8 @@ fn asks_for_full_pages() {
             ProductDescription.1 = Red Hat Enterprise Linux
             ProductDescription.2 = Red Hat Enterprise Linux (Amazon VPC)
             MaxResults = 1000
+        ec2 DescribeSpotInstanceRequests
+            MaxResults = 1000
     "#]].assert_eq(&picture(&calls));
 }
 
