@@ -280,7 +280,9 @@ async fn remember_failure(
     let (group, now) = (&seen.group, seen.now);
     let memory = Backoff::of(group).after_look(group, now);
     let memory = memory.after_failed_launch(&launch.pools, failed, &group.arn, now);
-    write_down(cloud, config, &group.name, seen, &Action::Note { backoff: memory.to_tag(now) }).await;
+    if memory.is_worse_than(&Backoff::of(group)) {
+        write_down(cloud, config, &group.name, seen, &Action::Note { backoff: memory.to_tag(now) }).await;
+    }
 }
 
 /// Writes the memory of pools. It is a convenience: if the guard or AWS refuses, the pass goes on without, and the next

@@ -362,9 +362,31 @@ fn without_capacity_the_pass_stops() {
             market of Linux/UNIX
             look at web, closer at i-1
             launch on web
-            note on web
+            note "v1;t=29922485;us-east-1a=m5.large+35*1" on web
             => failed (no capacity: m5.large in us-east-1a), stops
         "#]],
+    );
+}
+
+const TWO_POOLS: &str = "group web
+                           market  m5.large 0.10 spot 0.04  m6i.large 0.10 spot 0.05
+                           i-1  on-demand  not-looked-closer";
+
+#[test]
+fn a_failure_in_no_pool_that_was_asked_for_is_not_written_down() {
+    let error = CloudError::InsufficientCapacity(NoCapacity {
+        text: "c5.large: InsufficientInstanceCapacity".to_owned(),
+        pools: vec![("c5.large".into(), Trouble::NoCapacity)],
+    });
+    check(
+        Script::of(&[TWO_POOLS]).answering(error),
+        expect![[r#"
+        look at web
+        market of Linux/UNIX
+        look at web, closer at i-1
+        launch on web
+        => failed (no capacity: c5.large: InsufficientInstanceCapacity), stops
+    "#]],
     );
 }
 
@@ -374,7 +396,17 @@ fn only_the_pools_that_failed_cool_down() {
         text: "m6i.large: InsufficientInstanceCapacity".to_owned(),
         pools: vec![("m6i.large".into(), Trouble::NoCapacity)],
     });
-    check(Script::of(&[FIT]).answering(error), expect![[""]]);
+    check(
+        Script::of(&[TWO_POOLS]).answering(error),
+        expect![[r#"
+            look at web
+            market of Linux/UNIX
+            look at web, closer at i-1
+            launch on web
+            note "v1;t=29922485;us-east-1a=m6i.large+34*1" on web
+            => failed (no capacity: m6i.large: InsufficientInstanceCapacity), stops
+        "#]],
+    );
 }
 
 #[test]
@@ -383,7 +415,17 @@ fn a_type_that_ec2_does_not_support_there_cools_for_a_day() {
         text: "m6i.large: Unsupported".to_owned(),
         pools: vec![("m6i.large".into(), Trouble::Unsupported)],
     });
-    check(Script::of(&[FIT]).answering(error), expect![[""]]);
+    check(
+        Script::of(&[TWO_POOLS]).answering(error),
+        expect![[r#"
+            look at web
+            market of Linux/UNIX
+            look at web, closer at i-1
+            launch on web
+            note "v1;t=29922485;us-east-1a=m6i.large+1779*1" on web
+            => failed (no capacity: m6i.large: Unsupported), stops
+        "#]],
+    );
 }
 
 #[test]
@@ -508,10 +550,26 @@ const DEAR: [&str; 3] = [
 
 #[test]
 fn with_prices_at_hand_a_group_for_which_nothing_is_cheap_is_not_looked_at_any_closer() {
-    tells(Script::of(&DEAR).with_the_market_at_hand(), expect![[""]]);
+    tells(
+        Script::of(&DEAR).with_the_market_at_hand(),
+        expect![[r#"
+        look at all groups
+        busy: something to do
+        dear: quiet
+        cheap: something to do
+    "#]],
+    );
 }
 
 #[test]
 fn without_prices_at_hand_it_is() {
-    tells(Script::of(&DEAR), expect![[""]]);
+    tells(
+        Script::of(&DEAR),
+        expect![[r#"
+        look at all groups
+        busy: something to do
+        dear: something to do
+        cheap: something to do
+    "#]],
+    );
 }
