@@ -351,6 +351,7 @@ fn judged(candidate: &Candidate, told: &Explanation) -> Value {
         | Verdict::ProbedLater
         | Verdict::OverBudget { .. }
         | Verdict::SpreadElsewhere
+        | Verdict::Interrupted { .. }
         | Verdict::BeyondMost { .. }
         | Verdict::TooDear { .. }
         | Verdict::Interrupted { .. }

@@ -378,13 +378,16 @@ fn a_failure_in_no_pool_that_was_asked_for_is_not_written_down() {
         text: "c5.large: InsufficientInstanceCapacity".to_owned(),
         pools: vec![("c5.large".into(), Trouble::NoCapacity)],
     });
-    check(Script::of(&[TWO_POOLS]).answering(error), expect![[r#"
+    check(
+        Script::of(&[TWO_POOLS]).answering(error),
+        expect![[r#"
         look at web
         market of Linux/UNIX
         look at web, closer at i-1
         launch on web
         => failed (no capacity: c5.large: InsufficientInstanceCapacity), stops
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

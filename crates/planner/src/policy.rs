@@ -695,7 +695,9 @@ impl Policy {
 
 /// Policies that were parsed already: groups with the same settings share one.
 #[derive(Debug, Default)]
-pub struct Policies(BTreeMap<Vec<(String, String)>, Result<Arc<Policy>, Vec<SettingError>>>);
+pub struct Policies(BTreeMap<Vec<(String, String)>, Parsed>);
+
+type Parsed = Result<Arc<Policy>, Vec<SettingError>>;
 
 impl Policies {
     /// As [`Policy::of`].

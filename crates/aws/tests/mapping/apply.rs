@@ -371,7 +371,9 @@ fn no_capacity_anywhere_names_the_pools() {
     fleet_answers(
         &[("m5.large", "InsufficientInstanceCapacity", "no m5"), ("m6i.large", "UnfulfillableCapacity", "no m6i")],
         "",
-        expect![[r#"Err(InsufficientCapacity(NoCapacity { text: "CreateFleet: m5.large: InsufficientInstanceCapacity: no m5; m6i.large: UnfulfillableCapacity: no m6i", pools: [(m5.large, NoCapacity), (m6i.large, NoCapacity)] }))"#]],
+        expect![[
+            r#"Err(InsufficientCapacity(NoCapacity { text: "CreateFleet: m5.large: InsufficientInstanceCapacity: no m5; m6i.large: UnfulfillableCapacity: no m6i", pools: [(m5.large, NoCapacity), (m6i.large, NoCapacity)] }))"#
+        ]],
     );
 }
 
@@ -381,7 +383,9 @@ fn pools_that_failed_are_told_from_those_that_were_not_tried() {
     fleet_answers(
         &[("m6i.large", "Unsupported", "not in this zone"), ("m6i.large", "InvalidParameterValue", "something else")],
         "",
-        expect![[r#"Err(InsufficientCapacity(NoCapacity { text: "CreateFleet: m6i.large: Unsupported: not in this zone", pools: [(m6i.large, Unsupported)] }))"#]],
+        expect![[
+            r#"Err(InsufficientCapacity(NoCapacity { text: "CreateFleet: m6i.large: Unsupported: not in this zone", pools: [(m6i.large, Unsupported)] }))"#
+        ]],
     );
 }
 

@@ -243,10 +243,11 @@ fn a_warm_market_costs_nothing_and_another_platform_only_its_prices() {
 
 /// A spot request of an instance: its state, its status, since when, and whether it ever had an instance.
 fn spot_request(name: &str, instance: &str, state: &str, status: &str, since: &str) -> String {
+    let since = if since.is_empty() { String::new() } else { format!("<updateTime>{since}</updateTime>") };
     format!(
         "<item><instanceId>{instance}</instanceId><state>{state}</state><launchSpecification><instanceType>{name}</instanceType>\
          </launchSpecification><launchedAvailabilityZone>us-east-1a</launchedAvailabilityZone><createTime>2026-11-02T00:00:00Z\
-         </createTime><status><code>{status}</code><updateTime>{since}</updateTime></status></item>"
+         </createTime><status><code>{status}</code>{since}</status></item>"
     )
 }
 
