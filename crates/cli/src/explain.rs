@@ -354,7 +354,6 @@ fn judged(candidate: &Candidate, told: &Explanation) -> Value {
         | Verdict::Interrupted { .. }
         | Verdict::BeyondMost { .. }
         | Verdict::TooDear { .. }
-        | Verdict::Interrupted { .. }
         | Verdict::SoldOut
         | Verdict::NoPrice
         | Verdict::NotOffered => (None, &[]),
