@@ -223,7 +223,7 @@ impl Aws {
         if !self.has_price_list {
             return Err(CloudError::Rejected(format!(
                 "AWS offers no Price List endpoint for {region}: give on-demand prices in a file (SPOTWARD_PRICES, \
-                 format in docs/prices.md), or set AWS_ENDPOINT_URL_PRICING to an endpoint that answers for it",
+                 format in docs/price-files.md), or set AWS_ENDPOINT_URL_PRICING to an endpoint that answers for it",
                 region = self.region
             )));
         }

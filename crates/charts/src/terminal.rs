@@ -25,22 +25,23 @@ const OFF: &str = "\x1b[0m";
 pub fn terminal(chart: &Chart, paper: &Paper) -> String {
     let columns = paper.columns.max(40);
     if paper.colours || chart.series.len() < 2 {
-        return draw(chart, chart, columns, paper.lines.max(3), paper.colours);
+        return draw(chart, chart, columns, paper.lines.max(3), paper.colours, true);
     }
     let lines = (paper.lines / 2).clamp(3, 6);
     let mut text = String::new();
-    for series in &chart.series {
+    for (at, series) in chart.series.iter().enumerate() {
         let alone = Chart { series: vec![series.clone()], ..chart.clone() };
-        text.push_str(&format!("  {}\n{}", series.name, draw(&alone, chart, columns, lines, false)));
+        let is_last = at + 1 == chart.series.len();
+        text.push_str(&format!("  {}\n{}", series.name, draw(&alone, chart, columns, lines, false, is_last)));
     }
     text
 }
 
-/// Draws the series of `chart` on the scales of `whole`.
-fn draw(chart: &Chart, whole: &Chart, columns: usize, lines: usize, colours: bool) -> String {
+/// Draws the series of `chart` on the scales of `whole`, with the dates below or without.
+fn draw(chart: &Chart, whole: &Chart, columns: usize, lines: usize, colours: bool, dated: bool) -> String {
     let (low, high) = whole.scale();
     let (start, end) = whole.times();
-    let (ticks, decimals) = axis::values(low, high, if lines > 6 { 5 } else { 2 });
+    let (ticks, decimals) = axis::values(low, high, if lines > 6 { 5 } else { 3 });
     let label = |value: f64| format!("{}{value:.decimals$}", chart.unit);
     let left = ticks.iter().map(|tick| label(*tick).chars().count()).max().unwrap_or(0);
     let row_of = |value: f64, rows: usize| -> usize {
@@ -102,7 +103,9 @@ fn draw(chart: &Chart, whole: &Chart, columns: usize, lines: usize, colours: boo
         text.push_str(body.trim_end());
         text.push('\n');
     }
-    text.push_str(&time_axis(start, end, left, width, paint));
+    if dated {
+        text.push_str(&time_axis(start, end, left, width, paint));
+    }
     text
 }
 
@@ -216,21 +219,19 @@ mod tests {
         check(
             &terminal(&two_zones(), &plain(60)),
             expect![[r#"
-            |  us-east-1a
-            |  $0.04 ┤
-            |        │                         ⢸⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉
-            |        │            ⢰⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠚
-            |  $0.03 ┤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠼
-            |        └───────────────┬──────────────────────────────────┬
-            |                     11 Jan                             18 Jan
-            |  us-east-1b
-            |  $0.04 ┤     ⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⢲
-            |        │                                          ⠸⠤⠤⠤⠤⠤⠤⠤⠤
-            |        │
-            |  $0.03 ┤
-            |        └───────────────┬──────────────────────────────────┬
-            |                     11 Jan                             18 Jan
-        "#]],
+                |  us-east-1a
+                |  $0.040 ┤
+                |  $0.035 ┤                         ⡏⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉
+                |         │            ⢰⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠃
+                |  $0.030 ┤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠼
+                |  us-east-1b
+                |  $0.040 ┤     ⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⢲
+                |  $0.035 ┤                                         ⠸⠤⠤⠤⠤⠤⠤⠤⠤
+                |         │
+                |  $0.030 ┤
+                |         └───────────────┬─────────────────────────────────┬
+                |                      11 Jan                            18 Jan
+            "#]],
         );
     }
 

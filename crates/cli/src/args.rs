@@ -18,6 +18,8 @@ Examples:
   spotward plan web --json | jq .       one group, for programs
   spotward explain web                  why these types, and why not those
   spotward status --watch               what runs now
+  spotward advise --all                 what every group could save, and how
+  spotward prices m6i.large             what a type cost as spot, zone by zone
   spotward run --once                   one step for each enabled group (for cron)
   spotward run web --until-settled      swap until nothing is left to do, then show before and after
   spotward simulate --seed 7            the same decisions in a simulated region, without an account
@@ -125,6 +127,8 @@ commands! {
         Status = status,
         Doctor = doctor,
         Report = report,
+        Advise = advise,
+        Prices = prices,
     }
     "Act" {
         Run = run,

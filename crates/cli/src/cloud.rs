@@ -28,7 +28,7 @@ const UNCHANGEABLE: &str = "a snapshot cannot be changed";
 /// Files that stand beside AWS's answers, the same for every command.
 #[derive(Clone, Debug, Args)]
 pub struct Files {
-    /// On-demand prices of the region, where AWS has no price list for it (GovCloud): docs/prices.md
+    /// On-demand prices of the region, where AWS has no price list for it (GovCloud): docs/price-files.md
     #[arg(long, global = true, env = "SPOTWARD_PRICES", value_name = "FILE", hide_env_values = true)]
     pub prices: Option<PathBuf>,
     /// AWS's Spot Advisor document, for how often types are interrupted; nothing happens if it is not there
@@ -52,7 +52,7 @@ impl Files {
                 let failure = |why: String| {
                     Failure::user(
                         format!("{}: {why}", path.display()),
-                        "docs/prices.md shows what a price file looks like",
+                        "docs/price-files.md shows what a price file looks like",
                     )
                 };
                 let text = std::fs::read_to_string(path).map_err(|error| failure(error.to_string()))?;

@@ -2,6 +2,7 @@
 //!
 //! Nothing is decided here. What to do comes from the planner through the engine, exactly as in the function.
 
+mod advise;
 mod args;
 mod ask;
 mod calls;
@@ -20,11 +21,13 @@ mod money;
 mod output;
 mod page;
 mod plan;
+mod prices;
 mod report;
 mod revert;
 mod run;
 mod simulate;
 mod status;
+mod stock;
 mod uninstall;
 mod words;
 

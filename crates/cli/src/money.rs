@@ -1,5 +1,6 @@
 //! Money for people: per hour as AWS lists it, per month as it is billed.
 
+use planner::model::Price;
 use planner::savings::Saving;
 
 /// AWS's own convention for a month.
@@ -16,6 +17,16 @@ impl Currency {
 
     pub fn code(self) -> &'static str {
         if self.0 == "¥" { "CNY" } else { "USD" }
+    }
+
+    /// `$`
+    pub fn sign(self) -> &'static str {
+        self.0
+    }
+
+    /// `$0.0960`, for columns whose head says that it is per hour.
+    pub fn price(self, price: Price) -> String {
+        self.amount(i64::try_from(price.0).unwrap_or(i64::MAX), 4)
     }
 
     /// `$0.0960/h`

@@ -271,3 +271,26 @@ fn a_snapshot_saved_from_a_plan_plans_the_same() {
     assert_eq!(groups(&all).len(), names.len());
     assert_eq!(groups(&all), groups(&named));
 }
+
+#[test]
+fn pictures_are_written_and_what_is_exported_reads_back() {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let path = |name: &str| directory.join(name).display().to_string();
+    let (svg, html, csv) = (path("prices.svg"), path("prices.html"), path("prices.csv"));
+    let made = run(&format!("spotward prices m6i.large --data prices --csv --svg {svg} --html {html}"));
+    assert_eq!(made.status.code(), Some(0), "{}", String::from_utf8_lossy(&made.stderr));
+    let picture = fs::read_to_string(svg).expect("written");
+    assert!(picture.starts_with("<svg ") && picture.contains("us-east-1c") && picture.ends_with("</svg>\n"));
+    let page = fs::read_to_string(html).expect("written");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("held at 25/50/100 %") && page.ends_with("</html>\n"));
+    fs::write(&csv, &made.stdout).expect("written");
+    let prices = |data: &str| {
+        let output = run(&format!("spotward prices m6i.large --json --data {data}"));
+        let mut document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        document["types"][0]["sources"].take();
+        // The export ends with a record at the end, which holds for one second more.
+        let zones = document["types"][0]["zones"].as_array_mut().expect("zones");
+        zones.iter_mut().map(|zone| (zone["zone"].take(), zone["prices"].take())).collect::<Vec<_>>()
+    };
+    assert_eq!(prices("prices"), prices(&csv));
+}

@@ -219,15 +219,9 @@ impl File<'_> {
     // ---- tables ----
 
     fn table(&self) -> Result<Option<Content>, DataError> {
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(self.text.as_bytes());
-        let head = match reader.headers() {
-            Ok(head) => head.clone(),
-            Err(_) => return Ok(None),
-        };
-        let column = |name: &str| head.iter().position(|column| column == name);
-        let has = |names: &[&str]| names.iter().all(|name| column(name).is_some());
-        // A table whose last line has no end was cut, unless it happens to be whole: then nothing is lost.
-        let mut table = Table { file: self, head: head.clone(), rows: Vec::new() };
+        let mut rows = self.text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let Some(head) = rows.next().and_then(|(_, line)| cells(line)) else { return Ok(None) };
+        let has = |names: &[&str]| names.iter().all(|name| head.iter().any(|column| column == name));
         let known = has(&["ts", "az", "instance_type", "os", "price"])
             || has(&["instance_type", "vcpu", "memory_mib", "arch", "usage_classes"])
             || has(&["region", "instance_type", "azs"])
@@ -235,14 +229,23 @@ impl File<'_> {
         if !known {
             return Ok(None);
         }
-        for row in reader.into_records() {
-            table.rows.push(row.map_err(|error| self.row_error(&error))?);
+        let width = head.len();
+        let mut table = Table { file: self, head, rows: Vec::new() };
+        for (at, line) in rows {
+            let line_number = at + 1;
+            let cells = cells(line)
+                .ok_or_else(|| self.malformed(format!("line {line_number}: a quote that nothing closes")))?;
+            if cells.len() != width {
+                return Err(self.wrong_width(line_number, cells.len(), width));
+            }
+            table.rows.push(Row { line: line_number, cells });
         }
-        let content = if has(&["ts"]) {
+        let has = |name: &str| table.optional(name).is_some();
+        let content = if has("ts") {
             table.records()?
-        } else if has(&["vcpu"]) {
+        } else if has("vcpu") {
             table.types()?
-        } else if has(&["azs"]) {
+        } else if has("azs") {
             table.offerings()?
         } else {
             table.on_demand()?
@@ -250,37 +253,72 @@ impl File<'_> {
         Ok(Some(content))
     }
 
-    fn row_error(&self, error: &csv::Error) -> DataError {
-        let last = self.text.lines().count() as u64;
-        match error.kind() {
-            csv::ErrorKind::UnequalLengths { pos: Some(pos), len, .. }
-                if pos.line() == last && !self.text.ends_with('\n') =>
-            {
-                DataError::HalfWritten { file: self.name.to_owned(), place: format!("line {last}, {len} columns") }
-            }
-            csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-                let line = pos.as_ref().map_or(0, csv::Position::line);
-                self.malformed(format!("line {line}: {len} columns where the head has {expected_len}"))
-            }
-            _ => self.malformed(error.to_string()),
+    fn wrong_width(&self, line: usize, found: usize, wanted: usize) -> DataError {
+        let last = self.text.lines().count();
+        // A last line without an end, and too short: the file was cut.
+        if line == last && found < wanted && !self.text.ends_with('\n') {
+            return DataError::HalfWritten {
+                file: self.name.to_owned(),
+                place: format!("line {line}, {found} columns"),
+            };
         }
+        self.malformed(format!("line {line}: {found} columns where the head has {wanted}"))
+    }
+}
+
+/// Cells of one line, trimmed: with commas and doubled quotes inside of quotes, without line breaks. `None` if a quote is
+/// not closed.
+fn cells(line: &str) -> Option<Vec<String>> {
+    let mut cells = vec![String::new()];
+    let mut quoted = false;
+    let mut signs = line.chars().peekable();
+    while let Some(sign) = signs.next() {
+        match sign {
+            '"' if quoted && signs.peek() == Some(&'"') => {
+                signs.next();
+                cells.last_mut()?.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => cells.push(String::new()),
+            sign => cells.last_mut()?.push(sign),
+        }
+    }
+    let trimmed = cells.into_iter().map(|cell| cell.trim().to_owned());
+    (!quoted).then(|| trimmed.collect())
+}
+
+/// A row of a table, with its line.
+struct Row {
+    line: usize,
+    cells: Vec<String>,
+}
+
+impl std::ops::Index<usize> for Row {
+    type Output = str;
+
+    fn index(&self, column: usize) -> &str {
+        &self.cells[column]
     }
 }
 
 struct Table<'a> {
     file: &'a File<'a>,
-    head: csv::StringRecord,
-    rows: Vec<csv::StringRecord>,
+    head: Vec<String>,
+    rows: Vec<Row>,
 }
 
 impl Table<'_> {
+    fn optional(&self, name: &str) -> Option<usize> {
+        self.head.iter().position(|column| column == name)
+    }
+
     fn column(&self, name: &str) -> usize {
-        self.head.iter().position(|column| column == name).expect("the head was looked at")
+        self.optional(name).expect("the head was looked at")
     }
 
     /// A row that is wrong: with its line, and what should stand there.
-    fn wrong(&self, row: &csv::StringRecord, text: &str, what: &str) -> DataError {
-        let line = row.position().map_or(0, csv::Position::line);
+    fn wrong(&self, row: &Row, text: &str, what: &str) -> DataError {
+        let line = row.line;
         self.file.malformed(format!("line {line}: {text:?} is not {what}"))
     }
 
@@ -333,7 +371,7 @@ impl Table<'_> {
     }
 
     fn on_demand(&self) -> Result<Content, DataError> {
-        let optional = |name: &str| self.head.iter().position(|column| column == name);
+        let optional = |name: &str| self.optional(name);
         let (region, date, name) = (optional("region"), optional("date"), self.column("instance_type"));
         let of_file = self.file.name.rsplit(['/', '\\']).next().unwrap_or_default();
         let of_file = of_file.split('_').next().filter(|start| region_of(start).as_deref() == Some(start));
@@ -544,4 +582,28 @@ struct AdvisorDocument {
 struct AdvisorEntry {
     r: Option<u64>,
     s: Option<i64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_may_be_quoted() {
+        let of = |line: &str| cells(line).map(|cells| cells.join("|"));
+        assert_eq!(of("a,b , c").as_deref(), Some("a|b|c"));
+        assert_eq!(of(r#""a,b","say ""hi""",,"#).as_deref(), Some(r#"a,b|say "hi"||"#));
+        assert_eq!(of(r#"a,"b"#), None);
+    }
+
+    #[test]
+    fn a_date_in_a_name_is_read_and_other_numbers_are_not() {
+        let of = |name: &str| date_in(name).map(|date| date.to_string());
+        assert_eq!(of("prices/us-east-1_linux_2026-07-20.csv").as_deref(), Some("2026-07-20"));
+        assert_eq!(of("describe_instance_types_2026-10.json.gz").as_deref(), Some("2026-10-01"));
+        for name in ["a.csv", "2026-01-01/a.csv", "us-east-1_12345.csv", "9999999-01.csv", "x_2026-13-40.csv", "é2026"]
+        {
+            assert_eq!(of(name), None, "{name}");
+        }
+    }
 }

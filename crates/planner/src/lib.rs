@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod action;
+pub mod advise;
 pub mod backoff;
 pub mod bids;
 pub mod budget;
