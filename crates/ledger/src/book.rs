@@ -92,6 +92,8 @@ struct Sheet {
     present: BTreeSet<String>,
     /// Who replaces whom, as the journal said: it knows better than the tag of the launch.
     victims: BTreeMap<String, Instance>,
+    /// Whose end was announced when it was removed: EC2 would have taken it back.
+    taken_back: BTreeSet<String>,
 }
 
 impl Book {
@@ -245,6 +247,9 @@ impl Sheet {
         self.see(&swap.victim, swap.at);
         self.see(&swap.replica, swap.at);
         self.victims.insert(swap.replica.id.clone(), swap.victim.clone());
+        if swap.notice {
+            self.taken_back.insert(swap.victim.id.clone());
+        }
     }
 
     fn lives(mut self, region: &str, group: &str) -> Vec<Life> {
@@ -266,7 +271,10 @@ impl Sheet {
     }
 
     fn life(&self, draft: &Draft, begins: Timestamp, region: &str, group: &str) -> Life {
-        let (until, end) = draft.end();
+        let (until, mut end) = draft.end();
+        if let Some(end) = end.as_mut().filter(|_| self.taken_back.contains(&draft.instance.id)) {
+            end.why = Why::Interrupted;
+        }
         let takes_over = draft.instance.victim.as_ref().and_then(|victim| match self.drafts.get(victim) {
             // Gone before anybody watched.
             None => Some(begins),

@@ -241,6 +241,7 @@ pub fn finished_swap(
         Some(of_member(member, member.ec2.as_ref()?, place, &platform))
     };
     let (victim, replica) = (of(leaving)?, of(&journal.replica)?);
+    let notice = observation.group.member(leaving).is_some_and(Member::is_dying);
     let (victim_price, replica_price) = (price(&victim), price(&replica));
     let overlap = observation.now.duration_since(replica.launched);
     Some(Record::Swap(Swapped {
@@ -253,6 +254,7 @@ pub fn finished_swap(
         saves: victim_price.zip(replica_price).map(|(victim, replica)| (victim.0 as f64 - replica.0 as f64) / 1e6),
         victim,
         replica,
+        notice,
         victim_price,
         replica_price,
     }))

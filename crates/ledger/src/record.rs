@@ -162,6 +162,9 @@ pub struct Swapped {
     pub replica: Instance,
     /// Both were paid for so long, up to now.
     pub overlap_minutes: f64,
+    /// EC2 had announced the end of the one that leaves: it was taken back, though the group ended it first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub notice: bool,
     /// Price of the one that leaves, per hour, if it was at hand.
     #[serde(default, with = "maybe_price", skip_serializing_if = "Option::is_none")]
     pub victim_price: Option<Price>,
