@@ -184,7 +184,8 @@ impl<'a> Swap<'a> {
         }
         // Dead or leaving. Without proof that it was ever attached the extra unit may be somebody else's: keep it.
         let was_attached = group.member(&journal.replica).is_some() || outside.is_some_and(|dead| dead.was_member);
-        if was_attached && group.desired == added {
+        // What was given back already says that the +1 was settled: one more is somebody else's wish by now.
+        if was_attached && group.desired == added && !is_restored(&journal, group) {
             return Swap::Undoing { journal, cause: Undo::ReplicaGone };
         }
         Swap::Settling { journal, on_group: true }
@@ -899,6 +900,12 @@ fn has_shrunk(group: &Group, journal: &Journal) -> bool {
     let since = journal.written_at - CLOCK_SKEW;
     let mut activities = activities(group).into_iter().flatten();
     activities.any(|activity| activity.shrank.is_some() && activity.started_at >= since)
+}
+
+/// What the journal says that we changed is as it was before: we have given it back.
+fn is_restored(journal: &Journal, group: &Group) -> bool {
+    let resumed = journal.suspends_az_rebalance && !group.suspends("AZRebalance");
+    resumed || journal.raised_max.is_some_and(|max| group.max_size == max.original)
 }
 
 fn is_stopping(state: RunState) -> bool {

@@ -599,7 +599,9 @@ impl Oracle {
         if twins.len() > 1 && !self.raced(region, done) {
             self.object(region, Promise::OneReplica, || format!("{twins:?} all stand in for {victim}"));
         }
-        let window = born_with(tag::WINDOW).unwrap_or_default();
+        // Recommendations come again: their launches are told apart by their tokens, as EC2 does.
+        let window = born_with(tag::WINDOW).filter(|window| window != "rebalance");
+        let window = window.unwrap_or_else(|| request.token.to_owned());
         if self.launches.iter().any(|(_, name, who, when)| name == done.group && *who == victim && *when == window) {
             self.object(region, Promise::OneReplica, || format!("two launches for {victim} in window {window}"));
         }

@@ -30,9 +30,9 @@ const STORM_PASSES: u32 = 24;
 const WATCHED: u64 = 16;
 /// Passes of a scripted scenario before its owner starts to tidy up.
 const SCRIPT_PASSES: u32 = 4;
-/// Once calm, a group of up to four members has to be at rest after so many passes: four swaps of about a dozen passes,
+/// Once calm, a group of up to seven members has to be at rest after so many passes: swaps of up to forty short passes,
 /// launch windows to wait for, and whatever was left behind to clear up first.
-pub const CALM_PASSES: u32 = 240;
+pub const CALM_PASSES: u32 = 400;
 
 /// The weather of a run.
 #[derive(Clone, Debug)]
