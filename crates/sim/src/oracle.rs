@@ -590,18 +590,20 @@ impl Oracle {
             });
         }
         self.budget(region, done, request);
+        // Recommendations come again: their launches are told apart by their tokens, as EC2 does.
+        let window = born_with(tag::WINDOW).filter(|window| window != "rebalance");
+        let window = window.unwrap_or_else(|| request.token.to_owned());
         let alive = |ec2: &&std::rc::Rc<Ec2>| {
             ec2.state.is_alive()
                 && ec2.tags.get(tag::ROLE).map(String::as_str) == Some("replica")
                 && ec2.tags.get(tag::VICTIM) == Some(&victim)
+                // A notice may find that a recommendation's replica is not to be seen yet: the second one is discarded.
+                && (ec2.tags.get(tag::WINDOW).map(String::as_str) == Some("notice")) == (window == "notice")
         };
         let twins: Vec<InstanceId> = region.view.instances.values().filter(alive).map(|ec2| ec2.id.clone()).collect();
         if twins.len() > 1 && !self.raced(region, done) {
             self.object(region, Promise::OneReplica, || format!("{twins:?} all stand in for {victim}"));
         }
-        // Recommendations come again: their launches are told apart by their tokens, as EC2 does.
-        let window = born_with(tag::WINDOW).filter(|window| window != "rebalance");
-        let window = window.unwrap_or_else(|| request.token.to_owned());
         if self.launches.iter().any(|(_, name, who, when)| name == done.group && *who == victim && *when == window) {
             self.object(region, Promise::OneReplica, || format!("two launches for {victim} in window {window}"));
         }
