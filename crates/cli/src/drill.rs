@@ -150,7 +150,7 @@ fn experiment(target: &Target, role: &str, ends_in: Duration) -> Result<Value, F
         ));
     }
     let minutes = ends_in.as_secs() / 60;
-    if !(2..=15).contains(&minutes) || ends_in.as_secs() % 60 != 0 {
+    if !(2..=15).contains(&minutes) || !ends_in.as_secs().is_multiple_of(60) {
         return Err(Failure::user("--ends-in is not 2 to 15 whole minutes", "FIS interrupts no sooner and no later"));
     }
     Ok(json!({

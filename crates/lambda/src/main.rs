@@ -187,7 +187,7 @@ impl Function {
         }
         match failure {
             None => Ok(json!({ "queued": queued })),
-            Some(error) => Err(error.into()),
+            Some(error) => Err(error),
         }
     }
 

@@ -201,14 +201,9 @@ impl Record {
     /// The line.
     pub fn line(&self) -> Value {
         let mut line = json!({ "spotward": "ledger", "v": VERSION });
-        match serde_json::to_value(self) {
-            Ok(Value::Object(fields)) => {
-                if let Value::Object(line) = &mut line {
-                    line.extend(fields);
-                }
-            }
-            // Strings, numbers and lists only: nothing of it can fail.
-            Ok(_) | Err(_) => {}
+        // Strings, numbers and lists only: nothing of it can fail.
+        if let (Value::Object(line), Ok(Value::Object(fields))) = (&mut line, serde_json::to_value(self)) {
+            line.extend(fields);
         }
         line
     }

@@ -87,10 +87,10 @@ fn who_is_not_ours_saves_nothing() {
 fn a_replica_costs_on_top_until_its_victim_has_ended_and_saves_from_then_on() {
     let (victim, replica) = (on_demand("i-1"), spot("i-2", "i-1", 2));
     let lines = vec![
-        members(0, &[victim.clone()]),
+        members(0, std::slice::from_ref(&victim)),
         members(2, &[victim.clone(), replica.clone()]),
         ended(3, victim, "terminated"),
-        members(3, &[replica.clone()]),
+        members(3, std::slice::from_ref(&replica)),
         members(10, &[replica]),
     ];
     // Three hours of the victim, eight of the replica; the comparison is ten hours of the victim.
@@ -141,10 +141,10 @@ fn the_heir_of_a_replica_is_compared_with_where_it_began() {
     let lines = vec![
         price("r5.large", None, 0, 0.20),
         price("r5.large", Some("us-east-1a"), 0, 0.05),
-        members(0, &[first.clone()]),
+        members(0, std::slice::from_ref(&first)),
         swap,
         ended(4, first, "interrupted"),
-        members(4, &[heir.clone()]),
+        members(4, std::slice::from_ref(&heir)),
         members(10, &[heir]),
     ];
     let account = of([usual(), lines].concat());
@@ -193,7 +193,7 @@ fn hours_without_a_price_are_in_no_sum_and_listed() {
 fn what_is_written_twice_counts_once() {
     let victim = on_demand("i-1");
     let lines = vec![
-        members(0, &[victim.clone()]),
+        members(0, std::slice::from_ref(&victim)),
         ended(3, victim.clone(), "terminated"),
         members(3, &[spot("i-2", "i-1", 2)]),
         members(10, &[spot("i-2", "i-1", 2)]),

@@ -185,7 +185,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: &Options) -> RunReport {
     let drawn = matches!(options.storm, Storm::Drawn);
     let unknowns = if drawn { scenario::drawn_unknowns(&mut rng) } else { options.unknowns };
     let mut spec = if drawn { scenario::drawn_group(&mut rng) } else { (scenario.group)() };
-    if drawn && seed % WATCHED == 0 {
+    if drawn && seed.is_multiple_of(WATCHED) {
         spec = spec.tag("spotward:readiness", "watcher");
     }
     if unknowns.busy_groups_refuse {
@@ -221,9 +221,9 @@ pub fn run(scenario: &Scenario, seed: u64, options: &Options) -> RunReport {
         deeds: if drawn { Vec::new() } else { scenario.deeds.to_vec() },
         heard: BTreeSet::new(),
     };
-    if drawn && seed % WATCHED == 0 {
+    if drawn && seed.is_multiple_of(WATCHED) {
         play.sim.world.borrow_mut().watchers =
-            if seed % (2 * WATCHED) == 0 { Watchers::Silent } else { Watchers::Speak };
+            if seed.is_multiple_of(2 * WATCHED) { Watchers::Silent } else { Watchers::Speak };
     }
     if !drawn {
         let world = &mut *play.sim.world.borrow_mut();
