@@ -236,8 +236,15 @@ impl Guard<'_> {
         let activities = self.group.details.as_ref().and_then(|details| details.activities.as_ref());
         let activities = activities.ok_or("whether somebody has left since is not known")?;
         let since = journal.written_at - CLOCK_SKEW;
-        let shrank =
-            activities.iter().filter(|activity| activity.started_at >= since).find_map(|activity| activity.shrank);
+        // A victim of an earlier swap may have left in the same second.
+        let earlier = |id: &InstanceId| {
+            let finished = self.group.members.iter().filter(|member| !member.is_replica());
+            *id != journal.victim && finished.filter_map(|member| member.ours.as_ref()).any(|ours| ours.victim == *id)
+        };
+        let shrank = activities
+            .iter()
+            .filter(|activity| activity.started_at >= since && !activity.instance.as_ref().is_some_and(earlier))
+            .find_map(|activity| activity.shrank);
         require(shrank.is_none(), || {
             let (from, to) = shrank.unwrap_or_default();
             format!("the group has shrunk from {from} to {to} since the journal was written")

@@ -899,7 +899,16 @@ fn activities(group: &Group) -> Option<&Vec<Activity>> {
 fn has_shrunk(group: &Group, journal: &Journal) -> bool {
     let since = journal.written_at - CLOCK_SKEW;
     let mut activities = activities(group).into_iter().flatten();
-    activities.any(|activity| activity.shrank.is_some() && activity.started_at >= since)
+    activities.any(|activity| {
+        let earlier = activity.instance.as_ref().is_some_and(|id| left_for_another(group, journal, id));
+        activity.shrank.is_some() && activity.started_at >= since && !earlier
+    })
+}
+
+/// The victim of a swap before this one: its end may be as young as this journal, and is none of its business.
+fn left_for_another(group: &Group, journal: &Journal, id: &InstanceId) -> bool {
+    let others = group.members.iter().filter(|member| member.id != journal.replica);
+    *id != journal.victim && others.filter_map(|member| member.ours.as_ref()).any(|ours| ours.victim == *id)
 }
 
 /// What the journal says that we changed is as it was before: we have given it back.

@@ -2791,3 +2791,35 @@ fn a_relabelling_that_was_cut_short_takes_the_copy_off() {
         "#]],
     );
 }
+
+#[test]
+fn the_end_of_an_earlier_victim_in_the_same_second_is_not_ours() {
+    check(
+        "group web  desired 3
+           i-1  on-demand
+           i-8  spot  finished  replaces i-2
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 2
+           activity  i-2  started 61s  shrank 3>2  by-request",
+        expect![[r#"
+            attached
+              do      terminate i-1 if 3 are wanted and 3 serve
+        "#]],
+    );
+}
+
+#[test]
+fn anybody_elses_end_is() {
+    check(
+        "group web  desired 3
+           i-1  on-demand
+           i-8  spot  finished  replaces i-3
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 2
+           activity  i-2  started 61s  shrank 3>2  by-request",
+        expect![[r#"
+            forfeit
+              do      finish: i-9 is a member
+        "#]],
+    );
+}
