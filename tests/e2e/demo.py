@@ -257,6 +257,7 @@ def report(screen, region, function):
     told = product.spotward(region, "report", "--from", "-", "--look", stdin=lines)
     for line in told.rstrip().splitlines():
         screen.plain(f"  {line}")
+    page.parent.mkdir(parents=True, exist_ok=True)
     product.spotward(region, "report", "--from", "-", "--look", "--html", str(page), stdin=lines)
     return page
 
