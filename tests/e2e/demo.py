@@ -71,22 +71,20 @@ def stop(_signal, _frame):
     raise Stopped
 
 
-def main():
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--keep", action="store_true", help="leave everything running at the end, until Ctrl-C")
-    arguments = options.parse_args()
+def perform(name, play):
+    """Runs a play with a screen, a directory and a list for its servers; ends them whatever happens. The exit status."""
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     screen = Screen()
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="spotward-demo-"))
+    directory = pathlib.Path(tempfile.mkdtemp(prefix=f"spotward-{name}-"))
     running = []
     good = stopped = False
     try:
-        good = play(screen, directory, running, arguments.keep)
+        good = play(screen, directory, running)
     except Stopped:
         stopped = True
         screen.plain("\nStopped.")
-    except servers.ServerFailed as failure:
+    except (servers.ServerFailed, TimeoutError) as failure:
         screen.plain(f"\n{failure}")
     finally:
         # A second Ctrl-C must not leave half of them alive.
@@ -99,6 +97,13 @@ def main():
             screen.plain(f"Logs are kept in {directory}")
     # A shell's own status for Ctrl-C.
     return 0 if good else 130 if stopped else 1
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--keep", action="store_true", help="leave everything running at the end, until Ctrl-C")
+    arguments = options.parse_args()
+    return perform("demo", lambda *stage: play(*stage, arguments.keep))
 
 
 class Deployment:

@@ -13,11 +13,8 @@ import http.server
 import json
 import os
 import pathlib
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -178,28 +175,7 @@ def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--notice", type=int, default=120, metavar="SECONDS", help="how long before its end the member is told (default 120)")
     arguments = options.parse_args()
-    signal.signal(signal.SIGINT, demo.stop)
-    signal.signal(signal.SIGTERM, demo.stop)
-    screen = demo.Screen()
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="spotward-drill-"))
-    running = []
-    good = stopped = False
-    try:
-        good = play(screen, directory, running, arguments.notice)
-    except demo.Stopped:
-        stopped = True
-        screen.plain("\nStopped.")
-    except (servers.ServerFailed, TimeoutError) as failure:
-        screen.plain(f"\n{failure}")
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for process in reversed(running):
-            process.stop()
-        if good or stopped:
-            shutil.rmtree(directory, ignore_errors=True)
-        else:
-            screen.plain(f"Logs are kept in {directory}")
-    return 0 if good else 130 if stopped else 1
+    return demo.perform("drill", lambda *stage: play(*stage, arguments.notice))
 
 
 def play(screen, directory, running, notice):

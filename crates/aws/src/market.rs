@@ -69,22 +69,14 @@ impl Shelf {
 }
 
 impl Aws {
-    /// Has prices at hand for whoever will be in haste: of the platforms that were asked for before, or of the most
-    /// usual one. Those that are good for two minutes more are kept.
-    pub async fn keep_market(&self) -> Result<(), CloudError> {
+    /// Has prices of a platform at hand for whoever will be in haste. Those that are good for two minutes more are kept.
+    pub async fn keep_market(&self, platform: Platform) -> Result<(), CloudError> {
         let now = Timestamp::now();
-        let mut platforms: Vec<Platform> = self.shelf().0.keys().copied().collect();
-        if platforms.is_empty() {
-            platforms.push(Platform::Linux);
+        let old = |kept: &Kept| now.duration_since(kept.spot_at) >= SPOT_AGE - KEPT_AHEAD;
+        if let Some(kept) = self.shelf().0.get_mut(&platform).filter(|kept| old(kept)) {
+            kept.spot_at = Timestamp::UNIX_EPOCH;
         }
-        for platform in platforms {
-            let old = |kept: &Kept| now.duration_since(kept.spot_at) >= SPOT_AGE - KEPT_AHEAD;
-            if let Some(kept) = self.shelf().0.get_mut(&platform).filter(|kept| old(kept)) {
-                kept.spot_at = Timestamp::UNIX_EPOCH;
-            }
-            self.market_of(platform).await?;
-        }
-        Ok(())
+        self.market_of(platform).await.map(drop)
     }
 
     pub(crate) async fn market_of(&self, platform: Platform) -> Result<Arc<Market>, CloudError> {

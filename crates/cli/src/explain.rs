@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use planner::backoff::Circuit;
 use planner::budget::most_per_pool;
-use planner::explain::{Candidate, Explanation, Verdict, explain};
+use planner::explain::{Candidate, Explanation, Standing, explain};
 use planner::model::{GroupName, InstanceId, Member, PurchaseOption};
 use planner::payback::Payback;
 use planner::policy::{Config, Policy};
@@ -177,24 +177,15 @@ fn told(kind: &Kind<'_>, report: &Report, args: &Args, most: u32, out: &Output, 
     }
     let (mut asked, mut fit, mut near, mut far) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for candidate in &told.candidates {
-        match &candidate.verdict {
-            Verdict::Asked { .. } => asked.push(candidate),
-            Verdict::Mismatched(mismatches)
+        match candidate.verdict.standing() {
+            Standing::Asked { .. } => asked.push(candidate),
+            Standing::Mismatched(mismatches)
                 if args.all_types || (mismatches.len() <= NEAR && near.len() < NEAR_SHOWN) =>
             {
                 near.push(candidate);
             }
-            Verdict::Mismatched(mismatches) => far.push(mismatches),
-            Verdict::Cooling { .. }
-            | Verdict::ProbedLater
-            | Verdict::OverBudget { .. }
-            | Verdict::SpreadElsewhere
-            | Verdict::Interrupted { .. }
-            | Verdict::BeyondMost { .. }
-            | Verdict::TooDear { .. }
-            | Verdict::SoldOut
-            | Verdict::NoPrice
-            | Verdict::NotOffered => fit.push(candidate),
+            Standing::Mismatched(mismatches) => far.push(mismatches),
+            Standing::Fits => fit.push(candidate),
         }
     }
     let price =
@@ -344,19 +335,10 @@ fn said(kind: &Kind<'_>, report: &Report) -> Value {
 }
 
 fn judged(candidate: &Candidate, told: &Explanation) -> Value {
-    let (rank, mismatches): (Option<usize>, &[_]) = match &candidate.verdict {
-        Verdict::Asked { rank } => (Some(*rank), &[]),
-        Verdict::Mismatched(mismatches) => (None, mismatches),
-        Verdict::Cooling { .. }
-        | Verdict::ProbedLater
-        | Verdict::OverBudget { .. }
-        | Verdict::SpreadElsewhere
-        | Verdict::Interrupted { .. }
-        | Verdict::BeyondMost { .. }
-        | Verdict::TooDear { .. }
-        | Verdict::SoldOut
-        | Verdict::NoPrice
-        | Verdict::NotOffered => (None, &[]),
+    let (rank, mismatches): (Option<usize>, &[_]) = match candidate.verdict.standing() {
+        Standing::Asked { rank } => (Some(rank), &[]),
+        Standing::Mismatched(mismatches) => (None, mismatches),
+        Standing::Fits => (None, &[]),
     };
     let mismatches: Vec<Value> =
         mismatches.iter().map(|mismatch| json!({ "code": mismatch.code(), "text": mismatch.to_string() })).collect();

@@ -13,7 +13,7 @@ pub mod trigger;
 pub mod view;
 pub mod watcher;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use planner::action::{Action, Launch};
@@ -21,7 +21,7 @@ use planner::backoff::{Backoff, Trouble};
 use planner::guard;
 use planner::market::Market;
 use planner::model::{
-    Cause, Group, GroupName, InstanceId, InstanceType, Member, Observation, Platform, PurchaseOption, tag,
+    Cause, Group, GroupName, InstanceId, InstanceType, Member, Observation, Platform, PurchaseOption,
 };
 use planner::pace;
 use planner::plan::{Need, Plan, Planner, plan};
@@ -107,6 +107,13 @@ pub async fn survey(cloud: &impl Cloud, config: &Config) -> Result<Vec<Look>, Cl
     Ok(observations.into_iter().map(look).collect())
 }
 
+/// What the spot members of these groups are billed as: whose prices a notice will ask for.
+pub fn spot_platforms(looks: &[Look]) -> BTreeSet<Platform> {
+    let members = looks.iter().flat_map(|look| &look.observation.group.members);
+    let spot = members.filter(|member| member.purchase == PurchaseOption::Spot);
+    spot.filter_map(|member| member.ec2.as_ref()?.platform).collect()
+}
+
 /// Something of ours is on its way in or out.
 fn is_in_flight(group: &Group) -> bool {
     group.journal().is_some() || !group.replicas.is_empty() || group.members.iter().any(Member::is_replica)
@@ -163,12 +170,17 @@ pub async fn reconcile(cloud: &impl Cloud, config: &Config, name: &GroupName) ->
     if let Some(note) = &look.plan.note {
         write_down(cloud, config, name, &look.observation, note).await;
     }
+    pass(cloud, config, look).await
+}
+
+/// Does what the plan wants.
+async fn pass(cloud: &impl Cloud, config: &Config, look: Look) -> Result<Pass, CloudError> {
     let outcome = match &look.plan.action {
         None if look.plan.is_quiet() => Outcome::Quiet,
         None => Outcome::Waiting,
         Some(action) => act(cloud, config, &look, action).await?,
     };
-    Ok(Pass { group: name.clone(), look: Some(look), outcome })
+    Ok(Pass { group: look.observation.group.name.clone(), look: Some(look), outcome })
 }
 
 /// EC2 has announced the end of an instance, or somebody says so: launches its replacement if EC2 confirms it, and
@@ -205,14 +217,7 @@ async fn on_occasion(
         let market = cloud.market(platform).await?;
         wanted = plan(&observation, Some(&market));
     }
-    let name = observation.group.name.clone();
-    let look = Look { observation, plan: wanted };
-    let outcome = match &look.plan.action {
-        None if look.plan.is_quiet() => Outcome::Quiet,
-        None => Outcome::Waiting,
-        Some(action) => act(cloud, config, &look, action).await?,
-    };
-    Ok(Some(Pass { group: name, look: Some(look), outcome }))
+    pass(cloud, config, Look { observation, plan: wanted }).await.map(Some)
 }
 
 /// One action; and if it was a rescue that found no spot capacity, on-demand in the same breath: the two minutes are too
@@ -222,7 +227,7 @@ async fn act(cloud: &impl Cloud, config: &Config, look: &Look, action: &Action) 
     let outcome = attempt(cloud, config, seen, action).await?;
     let (Action::Launch(failed), Outcome::Failed(error)) = (action, &outcome) else { return Ok(outcome) };
     let no_spot = matches!(error, CloudError::InsufficientCapacity(_) | CloudError::Limit(_));
-    if !no_spot || failed.purchase == PurchaseOption::OnDemand || !is_rescue(failed) {
+    if !no_spot || failed.purchase == PurchaseOption::OnDemand || failed.cause() != Cause::Notice {
         return Ok(outcome);
     }
     let market = cloud.market(failed.platform).await?;
@@ -230,10 +235,6 @@ async fn act(cloud: &impl Cloud, config: &Config, look: &Look, action: &Action) 
         Some(action) => attempt(cloud, config, seen, &action).await,
         None => Ok(outcome),
     }
-}
-
-fn is_rescue(launch: &Launch) -> bool {
-    Cause::from_tag(launch.tags.get(tag::WINDOW).map(String::as_str)) == Cause::Notice
 }
 
 /// Checks the action a second time, on a fresh look if it cannot be taken back, and performs it.

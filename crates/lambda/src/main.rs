@@ -15,7 +15,7 @@ use engine::trigger::{GroupMessage, Trigger, Wake};
 use engine::{CloudError, Outcome, Pass, settings};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use planner::model::{GroupName, InstanceId, PurchaseOption};
+use planner::model::{GroupName, InstanceId};
 use planner::policy::Config;
 use serde_json::{Value, json};
 use tracing::level_filters::LevelFilter;
@@ -149,11 +149,10 @@ impl Function {
         let line = engine::view::tick_line(&looks, queued, &self.config.stack, Timestamp::now().as_millisecond());
         say(&line);
         // A notice leaves no time to read prices, and comes only where there is spot.
-        let has_spot = |look: &engine::Look| look.observation.group.in_service(PurchaseOption::Spot) > 0;
-        if looks.iter().any(has_spot)
-            && let Err(error) = self.aws.keep_market().await
-        {
-            warn!(%error, "prices not read ahead");
+        for platform in engine::spot_platforms(&looks) {
+            if let Err(error) = self.aws.keep_market(platform).await {
+                warn!(%error, %platform, "prices not read ahead");
+            }
         }
         // After the groups: they are in more of a hurry.
         self.sweep().await;

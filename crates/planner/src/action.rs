@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::choose::Pools;
 use crate::journal::{Journal, RaisedMax};
-use crate::model::{Group, InstanceId, LaunchSource, Platform, PurchaseOption, SubnetId, Tags, Zone};
+use crate::model::{Cause, Group, InstanceId, LaunchSource, Platform, PurchaseOption, SubnetId, Tags, Zone, tag};
 use crate::policy::{AllocationStrategy, EnabledGroup};
 
 /// One action on one group: one or two calls to AWS, no choices left. Performing it again must be harmless.
@@ -174,6 +174,13 @@ pub struct Launch {
     pub tags: Tags,
     /// At most one launch per victim and window: at most 64 ASCII characters.
     pub client_token: String,
+}
+
+impl Launch {
+    /// Why the replica is launched, as its tags will say.
+    pub fn cause(&self) -> Cause {
+        Cause::from_tag(self.tags.get(tag::WINDOW).map(String::as_str))
+    }
 }
 
 impl Action {

@@ -102,6 +102,40 @@ pub enum Verdict {
     Mismatched(Vec<Mismatch>),
 }
 
+/// What a verdict comes to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Standing<'a> {
+    /// It is asked for, at this place.
+    Asked {
+        /// From 1.
+        rank: usize,
+    },
+    /// It could do the work, and is not asked for now.
+    Fits,
+    /// It cannot do the work, or may not.
+    Mismatched(&'a [Mismatch]),
+}
+
+impl Verdict {
+    /// What it comes to.
+    pub fn standing(&self) -> Standing<'_> {
+        match self {
+            Self::Asked { rank } => Standing::Asked { rank: *rank },
+            Self::Mismatched(mismatches) => Standing::Mismatched(mismatches),
+            Self::Cooling { .. }
+            | Self::ProbedLater
+            | Self::OverBudget { .. }
+            | Self::SpreadElsewhere
+            | Self::Interrupted { .. }
+            | Self::BeyondMost { .. }
+            | Self::TooDear { .. }
+            | Self::SoldOut
+            | Self::NoPrice
+            | Self::NotOffered => Standing::Fits,
+        }
+    }
+}
+
 impl Code for Verdict {
     fn code(&self) -> &'static str {
         match self {
@@ -246,19 +280,10 @@ pub fn explain(
         })
         .collect();
     candidates.sort_by_cached_key(|candidate| {
-        let nearness = match &candidate.verdict {
-            Verdict::Asked { rank } => (0, *rank),
-            Verdict::Mismatched(mismatches) => (2, mismatches.len()),
-            Verdict::Cooling { .. }
-            | Verdict::ProbedLater
-            | Verdict::OverBudget { .. }
-            | Verdict::SpreadElsewhere
-            | Verdict::Interrupted { .. }
-            | Verdict::BeyondMost { .. }
-            | Verdict::TooDear { .. }
-            | Verdict::SoldOut
-            | Verdict::NoPrice
-            | Verdict::NotOffered => (1, 0),
+        let nearness = match candidate.verdict.standing() {
+            Standing::Asked { rank } => (0, rank),
+            Standing::Fits => (1, 0),
+            Standing::Mismatched(mismatches) => (2, mismatches.len()),
         };
         (nearness, candidate.price.is_none(), candidate.price, candidate.instance_type.clone())
     });

@@ -46,7 +46,7 @@ impl Guard<'_> {
                 require(launch.enabled.name() == &self.group.name, || "made for another group".to_owned())?;
                 self.in_service(&launch.victim)?;
                 self.has_no_replica(launch)?;
-                if Cause::from_tag(launch.tags.get(tag::WINDOW).map(String::as_str)) == Cause::Swap {
+                if launch.cause() == Cause::Swap {
                     self.floor_after(launch.purchase, &policy)?;
                 }
                 require(launch.tags.get(tag::ROLE).map(String::as_str) == Some(Role::Replica.as_str()), || {
@@ -176,7 +176,7 @@ impl Guard<'_> {
     /// else is in flight, and a recommendation is about a spot member of ours.
     fn has_no_replica(&self, launch: &Launch) -> Verdict {
         let victim = self.member(&launch.victim)?;
-        let cause = Cause::from_tag(launch.tags.get(tag::WINDOW).map(String::as_str));
+        let cause = launch.cause();
         let ours = |replica: &&Replica| replica.ours.role != Role::Member && !replica.was_member;
         let mut living = self.group.replicas.iter().filter(ours).filter(|replica| replica.state.is_alive());
         if cause == Cause::Notice {

@@ -12,7 +12,8 @@ use crate::choose::{Choices, Chosen, Pool, Pools};
 use crate::compat;
 use crate::market::Market;
 use crate::model::{
-    Group, InstanceId, InstanceType, LifecycleState, Member, Observation, Platform, PurchaseOption, Tags, Zone, tag,
+    Ec2Facts, Group, InstanceId, InstanceType, LaunchFacts, LifecycleState, Member, Observation, Platform,
+    PurchaseOption, Tags, Zone, tag,
 };
 use crate::pace;
 use crate::payback::{self, Payback};
@@ -124,11 +125,8 @@ fn plan_for(
     let swap = Swap::read(group, config, now);
     let wished = wishes.as_ref().ok().map(|(enabled, policy)| (enabled, &**policy));
     let policy = wished.map(|(_, policy)| policy);
-    if let Some(rescue) = rescue(group, &swap, wished, market, config, now) {
-        let note = wishes.is_ok().then(|| note(group, &swap, now)).flatten();
-        return Plan { swap: swap.name(), note, ..rescue };
-    }
-    let mut plan = match swap.next(group, policy, market, config, now) {
+    let rescue = rescue(group, &swap, wished, market, config, now);
+    let mut plan = rescue.unwrap_or_else(|| match swap.next(group, policy, market, config, now) {
         Step::Do(action) => Plan::act(action),
         Step::Wait(wait) => Plan::wait(wait),
         // A full look without them: they are not to be had just now.
@@ -143,7 +141,7 @@ fn plan_for(
             Ok((enabled, policy)) => start(group, enabled, policy, choices, config, now),
             Err(blocker) => Plan::leave(vec![blocker.clone()]),
         },
-    };
+    });
     plan.swap = swap.name();
     if let Some(Action::Discard { .. } | Action::EndDoomed { .. }) = &plan.action {
         plan.ended = Some(swap.why_ended(policy));
@@ -161,21 +159,7 @@ fn rescue(
     config: &Config,
     now: Timestamp,
 ) -> Option<Plan> {
-    let (enabled, policy) = wishes?;
-    match swap {
-        Swap::Foreign { .. } | Swap::Unreadable { .. } => return None,
-        Swap::Idle
-        | Swap::Warming { .. }
-        | Swap::Unmoored { .. }
-        | Swap::Armed { .. }
-        | Swap::Attached { .. }
-        | Swap::Undoing { .. }
-        | Swap::Settling { .. }
-        | Swap::Forfeit { .. }
-        | Swap::Unlabelled { .. }
-        | Swap::Stray { .. }
-        | Swap::Reprieved { .. } => {}
-    }
+    let (enabled, policy) = wishes.filter(|_| hands_off(swap).is_empty())?;
     let launch = rescue::notice(group, (enabled, policy), market, config, None, rescue::Spot::Try, now);
     launch.or_else(|| {
         let late = rescue::late(group, now)?;
@@ -207,7 +191,8 @@ fn wishes_among(
     Ok((enabled, policy))
 }
 
-fn hands_off(swap: &Swap<'_>) -> Vec<Blocker> {
+/// Whose business the group is, if it is not ours.
+pub(crate) fn hands_off(swap: &Swap<'_>) -> Vec<Blocker> {
     match swap {
         Swap::Foreign { stack } => vec![Blocker::ForeignSwap(stack.clone())],
         Swap::Unreadable { why } => vec![Blocker::Journal(why.clone())],
@@ -322,24 +307,9 @@ fn start(
     if ec2.termination_protected.is_none() {
         return Plan { need: Some(Need::Closer(victim.id.clone())), left_alone, ..Plan::default() };
     }
-    let tags = replica_tags(group, victim, &pools, policy, config, &window, now);
-    let launch = Launch {
-        enabled: enabled.clone(),
-        group_arn: group.arn.clone(),
-        victim: victim.id.clone(),
-        purchase: leaves.opposite(),
-        source: group.source.clone(),
-        template_version: launch.version,
-        zone: victim.zone.clone(),
-        subnet: ec2.subnet.clone(),
-        placement_group: group.placement_group.clone(),
-        platform,
-        pools,
-        strategy: policy.strategy,
-        tags,
-        client_token: client_token(&group.arn, &victim.id, &window),
-    };
-    Plan { action: Some(Action::Launch(Box::new(launch))), left_alone, ..Plan::default() }
+    let stand_in = StandIn { group, member: victim, ec2, launch, platform, market: choices.market() };
+    let launch = stand_in.launch((enabled, policy), config, leaves.opposite(), pools, &window, &window, now);
+    Plan { left_alone, ..Plan::act(Action::Launch(Box::new(launch))) }
 }
 
 /// Why none of the victims can be replaced, whatever their template says, as far as a bulk look and the prices tell. `None`:
@@ -452,8 +422,51 @@ pub(crate) fn launch_window(policy: &Policy, now: Timestamp) -> (u64, Option<Tim
     (window as u64, (opens > now).then_some(opens))
 }
 
+/// One member, and what is needed to launch a stand-in for it.
+#[derive(Clone, Copy)]
+pub(crate) struct StandIn<'a> {
+    pub(crate) group: &'a Group,
+    pub(crate) member: &'a Member,
+    pub(crate) ec2: &'a Ec2Facts,
+    pub(crate) launch: &'a LaunchFacts,
+    pub(crate) platform: Platform,
+    pub(crate) market: &'a Market,
+}
+
+impl StandIn<'_> {
+    /// The launch. `window` is what the replica's tag says, `once` what EC2 hears at most once for the member.
+    pub(crate) fn launch(
+        &self,
+        (enabled, policy): (&EnabledGroup, &Policy),
+        config: &Config,
+        purchase: PurchaseOption,
+        pools: Pools,
+        window: &str,
+        once: &str,
+        now: Timestamp,
+    ) -> Launch {
+        let StandIn { group, member, ec2, launch, platform, .. } = *self;
+        Launch {
+            enabled: enabled.clone(),
+            group_arn: group.arn.clone(),
+            victim: member.id.clone(),
+            purchase,
+            source: group.source.clone(),
+            template_version: launch.version,
+            zone: member.zone.clone(),
+            subnet: ec2.subnet.clone(),
+            placement_group: group.placement_group.clone(),
+            platform,
+            tags: replica_tags(group, member, &pools, policy, config, window, now),
+            pools,
+            strategy: policy.strategy,
+            client_token: client_token(&group.arn, &member.id, once),
+        }
+    }
+}
+
 /// The group's propagated tags, so that boot scripts see them as on any member, and ours.
-pub(crate) fn replica_tags(
+fn replica_tags(
     group: &Group,
     victim: &Member,
     pools: &Pools,
@@ -484,7 +497,7 @@ pub(crate) fn replica_tags(
 
 /// At most one launch per victim and window, with no stored state: parameters are left out on purpose, a changed list
 /// of pools is then refused as "already tried".
-pub(crate) fn client_token(group_arn: &str, victim: &InstanceId, window: &str) -> String {
+fn client_token(group_arn: &str, victim: &InstanceId, window: &str) -> String {
     format!("spotward-{victim}-{window}-{:016x}", fnv1a(group_arn))
 }
 

@@ -18,20 +18,21 @@ use crate::budget;
 use crate::choose::{Choice, NoPool, Pool, Pools};
 use crate::market::Market;
 use crate::model::cause::{NOTICE, REBALANCE};
-use crate::model::{
-    Cause, Ec2Facts, Group, InstanceId, InstanceType, LaunchFacts, Member, Observation, Platform, PurchaseOption,
-    Replica, Role, Tags,
-};
-use crate::plan::{Need, Plan, client_token, launch_window, replica_tags, untimely, wishes};
+use crate::model::{Cause, Group, InstanceId, Member, Observation, PurchaseOption, Replica, Role};
+use crate::plan::{Need, Plan, StandIn, hands_off, launch_window, untimely, wishes};
 use crate::policy::{Config, EnabledGroup, OnRebalance, Policy};
 use crate::preflight::{self, Moment, Strictness};
-use crate::reason::{Blocker, Reason, Wait};
+use crate::reason::{Reason, Wait};
 use crate::swap::Swap;
 
 /// A member that ends so soon goes the native way: attaching its replacement would only add a surplus to give back.
 const LAST_CALL: SignedDuration = SignedDuration::from_secs(30);
 /// A pool that costs so much more than the one at risk is not better, in percent of its price.
 const DEARER_PERCENT: u32 = 120;
+
+/// One launch for each notice and way to buy, whoever hears of it, and however often.
+const ONCE_SPOT: &str = "notice-s";
+const ONCE_ON_DEMAND: &str = "notice-o";
 
 /// Whether spot pools are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +43,8 @@ pub(crate) enum Spot {
     Failed,
 }
 
-/// How an occasion that does not come from the group itself is answered.
-enum Answer {
-    /// Launch.
-    Launch(Box<Launch>),
+/// Why there is no launch.
+enum Missing {
     /// Something has to be known first.
     Need(Need),
     /// There is no pool to launch in.
@@ -110,12 +109,12 @@ pub(crate) fn notice(
     let mut left_alone = Vec::new();
     for member in dying {
         match replacement(group, member, (enabled, policy), market, config, spot, now) {
-            Answer::Launch(launch) => {
-                return Some(Plan { action: Some(Action::Launch(launch)), left_alone, ..Plan::default() });
+            Ok(launch) => {
+                return Some(Plan { action: Some(Action::Launch(Box::new(launch))), left_alone, ..Plan::default() });
             }
-            Answer::Need(need) => return Some(Plan { need: Some(need), left_alone, ..Plan::default() }),
+            Err(Missing::Need(need)) => return Some(Plan { need: Some(need), left_alone, ..Plan::default() }),
             // The group replaces it when it has ended; whoever looks at the plan of the swap in flight sees it dying.
-            Answer::NoPool(no_pool) => left_alone.push((member.id.clone(), Reason::NoPool(no_pool))),
+            Err(Missing::NoPool(no_pool)) => left_alone.push((member.id.clone(), Reason::NoPool(no_pool))),
         }
     }
     None
@@ -146,13 +145,11 @@ fn on_notice(
 ) -> Plan {
     let Observation { now, group } = observation;
     let swap = Swap::read(group, config, *now);
-    let plan = match (&swap, wishes(group, config)) {
-        (_, Err(blocker)) => Plan { blockers: vec![blocker], ..Plan::default() },
-        (Swap::Foreign { stack }, Ok(_)) => {
-            Plan { blockers: vec![Blocker::ForeignSwap(stack.clone())], ..Plan::default() }
-        }
-        (Swap::Unreadable { why }, Ok(_)) => Plan { blockers: vec![Blocker::Journal(why.clone())], ..Plan::default() },
-        (_, Ok((enabled, policy))) => {
+    let blockers = hands_off(&swap);
+    let plan = match wishes(group, config) {
+        Err(blocker) => Plan { blockers: vec![blocker], ..Plan::default() },
+        Ok(_) if !blockers.is_empty() => Plan { blockers, ..Plan::default() },
+        Ok((enabled, policy)) => {
             notice(group, (&enabled, &policy), market, config, Some(instance), spot, *now).unwrap_or_default()
         }
     };
@@ -168,34 +165,20 @@ fn replacement(
     config: &Config,
     spot: Spot,
     now: Timestamp,
-) -> Answer {
-    let context = match Setting::of(group, member, market) {
-        Ok(context) => context,
-        Err(answer) => return answer,
+) -> Result<Launch, Missing> {
+    let stand_in = stand_in(group, member, market)?;
+    let pools = match spot {
+        Spot::Try => elsewhere(&stand_in, policy, now).ok(),
+        Spot::Failed => None,
     };
-    let memory = Backoff::of(group).after_look(group, now);
-    let pools = context.choice(PurchaseOption::Spot, policy).and_then(|choice| {
-        let pools = elsewhere(&choice.pools(&member.zone)?, member)?;
-        memory.admit(&budget::within(&pools, group, &member.id, policy)?, now)
-    });
-    let (purchase, pools) = match pools {
-        Ok(pools) if spot == Spot::Try => (PurchaseOption::Spot, pools),
-        Ok(_) | Err(_) => {
-            let choice = context.choice(PurchaseOption::OnDemand, policy);
-            match choice.and_then(|choice| choice.pools(&member.zone)) {
-                Ok(pools) => (PurchaseOption::OnDemand, pools),
-                Err(no_pool) => return Answer::NoPool(no_pool),
-            }
+    let (purchase, pools, once) = match pools {
+        Some(pools) => (PurchaseOption::Spot, pools, ONCE_SPOT),
+        None => {
+            let pools = choice(&stand_in, PurchaseOption::OnDemand, policy).and_then(|it| it.pools(&member.zone));
+            (PurchaseOption::OnDemand, pools.map_err(Missing::NoPool)?, ONCE_ON_DEMAND)
         }
     };
-    // One launch for each notice and way to buy, whoever hears of it, and however often.
-    let letter = match purchase {
-        PurchaseOption::Spot => 's',
-        PurchaseOption::OnDemand => 'o',
-    };
-    let window = format!("{NOTICE}-{letter}");
-    let tags = replica_tags(group, member, &pools, policy, config, NOTICE, now);
-    Answer::Launch(Box::new(context.launch(enabled, policy, purchase, pools, tags, &window)))
+    Ok(stand_in.launch((enabled, policy), config, purchase, pools, NOTICE, once, now))
 }
 
 /// What a rebalance recommendation for one member asks for: one launch, or why not. It cannot be read back from AWS,
@@ -236,24 +219,19 @@ pub fn plan_rebalance(
     if !blockers.is_empty() {
         return Plan { swap: swap.name(), blockers, ..Plan::default() };
     }
-    let context = match Setting::of(group, member, market) {
-        Ok(context) => context,
-        Err(Answer::Need(need)) => return Plan { swap: swap.name(), need: Some(need), ..Plan::default() },
-        Err(Answer::NoPool(no_pool)) => return leave(Reason::NoPool(no_pool)),
-        Err(Answer::Launch(_)) => return Plan::default(),
+    let stand_in = match stand_in(group, member, market) {
+        Ok(stand_in) => stand_in,
+        Err(Missing::Need(need)) => return Plan { swap: swap.name(), need: Some(need), ..Plan::default() },
+        Err(Missing::NoPool(no_pool)) => return leave(Reason::NoPool(no_pool)),
     };
-    let pools = context.choice(PurchaseOption::Spot, &policy).and_then(|choice| {
-        let pools = elsewhere(&choice.pools(&member.zone)?, member)?;
-        memory.admit(&budget::within(&pools, group, &member.id, &policy)?, now)
-    });
-    let pools = match pools {
+    let pools = match elsewhere(&stand_in, &policy, now) {
         Ok(pools) => pools,
         Err(no_pool) => return leave(Reason::NoPool(no_pool)),
     };
     let pools = match policy.rebalance {
         OnRebalance::Always => Some(pools),
         OnRebalance::Judge | OnRebalance::Ignore => {
-            let now_paid = context.market.spot.get(&member.zone).and_then(|spot| spot.get(&member.instance_type));
+            let now_paid = stand_in.market.spot.get(&member.zone).and_then(|spot| spot.get(&member.instance_type));
             // A pool without a price is sold out: any other one is better.
             pools.only(|pool| now_paid.is_none_or(|price| pool.price <= price.percent(DEARER_PERCENT)))
         }
@@ -263,77 +241,39 @@ pub fn plan_rebalance(
     if let Some(until) = opens {
         return Plan { swap: swap.name(), wait: Some(Wait::LaunchWindow { until }), ..Plan::default() };
     }
-    let tags = replica_tags(group, member, &pools, &policy, config, REBALANCE, now);
-    let launch = context.launch(&enabled, &policy, PurchaseOption::Spot, pools, tags, &window.to_string());
+    let (wished, once) = ((&enabled, &*policy), window.to_string());
+    let launch = stand_in.launch(wished, config, PurchaseOption::Spot, pools, REBALANCE, &once, now);
     Plan { swap: swap.name(), action: Some(Action::Launch(Box::new(launch))), ..Plan::default() }
 }
 
-/// What is needed to stand in for one spot member.
-struct Setting<'a> {
-    group: &'a Group,
-    member: &'a Member,
-    ec2: &'a Ec2Facts,
-    launch: &'a LaunchFacts,
-    platform: Platform,
-    market: &'a Market,
+fn stand_in<'a>(group: &'a Group, member: &'a Member, market: Option<&'a Market>) -> Result<StandIn<'a>, Missing> {
+    let Some(launch) = group.details.as_ref().and_then(|details| details.launch.as_ref()) else {
+        return Err(Missing::Need(Need::Details));
+    };
+    // An unreadable template or platform is a blocker, and was judged as one; so is an instance that EC2 hides.
+    let nothing = || Missing::NoPool(NoPool::NothingCompatible);
+    let ec2 = member.ec2.as_ref().ok_or_else(nothing)?;
+    let launch = launch.as_ref().map_err(|_| nothing())?;
+    let platform = launch.image.platform().ok_or_else(nothing)?;
+    let market = market.filter(|market| market.platform == platform);
+    let market = market.ok_or(Missing::Need(Need::Market(platform)))?;
+    Ok(StandIn { group, member, ec2, launch, platform, market })
 }
 
-impl<'a> Setting<'a> {
-    fn of(group: &'a Group, member: &'a Member, market: Option<&'a Market>) -> Result<Setting<'a>, Answer> {
-        let Some(launch) = group.details.as_ref().and_then(|details| details.launch.as_ref()) else {
-            return Err(Answer::Need(Need::Details));
-        };
-        // An unreadable template or platform is a blocker, and was judged as one; so is an instance that EC2 hides.
-        let nothing = || Answer::NoPool(NoPool::NothingCompatible);
-        let ec2 = member.ec2.as_ref().ok_or_else(nothing)?;
-        let launch = launch.as_ref().map_err(|_| nothing())?;
-        let platform = launch.image.platform().ok_or_else(nothing)?;
-        let market = market.filter(|market| market.platform == platform);
-        let market = market.ok_or(Answer::Need(Need::Market(platform)))?;
-        Ok(Setting { group, member, ec2, launch, platform, market })
-    }
-
-    /// A spot member's own size is an accident of the market: what has to fit is the type that the group launches.
-    fn model_type(&self) -> &'a InstanceType {
-        self.launch.instance_type.as_ref().unwrap_or(&self.member.instance_type)
-    }
-
-    fn choice(&self, purchase: PurchaseOption, policy: &Policy) -> Result<Choice<'a>, NoPool> {
-        Choice::new(self.model_type(), self.launch, purchase, self.market, policy)
-    }
-
-    fn launch(
-        &self,
-        enabled: &EnabledGroup,
-        policy: &Policy,
-        purchase: PurchaseOption,
-        pools: Pools,
-        tags: Tags,
-        window: &str,
-    ) -> Launch {
-        Launch {
-            enabled: enabled.clone(),
-            group_arn: self.group.arn.clone(),
-            victim: self.member.id.clone(),
-            purchase,
-            source: self.group.source.clone(),
-            template_version: self.launch.version,
-            zone: self.member.zone.clone(),
-            subnet: self.ec2.subnet.clone(),
-            placement_group: self.group.placement_group.clone(),
-            platform: self.platform,
-            pools,
-            strategy: policy.strategy,
-            tags,
-            client_token: client_token(&self.group.arn, &self.member.id, window),
-        }
-    }
+/// A spot member's own size is an accident of the market: what has to fit is the type that the group launches.
+fn choice<'a>(stand_in: &StandIn<'a>, purchase: PurchaseOption, policy: &Policy) -> Result<Choice<'a>, NoPool> {
+    let model_type = stand_in.launch.instance_type.as_ref().unwrap_or(&stand_in.member.instance_type);
+    Choice::new(model_type, stand_in.launch, purchase, stand_in.market, policy)
 }
 
-/// All but the member's own pool.
-fn elsewhere(pools: &Pools, member: &Member) -> Result<Pools, NoPool> {
+/// Spot pools other than the member's own, within the budget, that have not failed lately.
+fn elsewhere(stand_in: &StandIn<'_>, policy: &Policy, now: Timestamp) -> Result<Pools, NoPool> {
+    let StandIn { group, member, .. } = *stand_in;
+    let pools = choice(stand_in, PurchaseOption::Spot, policy)?.pools(&member.zone)?;
     let other = |pool: &Pool| pool.instance_type != member.instance_type || pool.zone != member.zone;
-    pools.only(other).ok_or(NoPool::NothingCompatible)
+    let pools = pools.only(other).ok_or(NoPool::NothingCompatible)?;
+    let memory = Backoff::of(group).after_look(group, now);
+    memory.admit(&budget::within(&pools, group, &member.id, policy)?, now)
 }
 
 /// The member that leaves the native way: it ends in half a minute, nothing of ours will stand in for it, and there is
