@@ -1,9 +1,9 @@
-//! Replays one run step by step: `cargo run -p sim --example replay -- SEED [SCENARIO|weather] [without=Kind,Kind]`.
+//! Replays one run step by step: `cargo run -p sim --example replay -- SEED [SCENARIO|weather] [without=Kind,Kind] [revert|uninstall]`.
 #![allow(clippy::print_stdout, reason = "it prints for people")]
 
 use std::process::ExitCode;
 
-use sim::{Kind, Options, SCENARIOS, Storm, named, run};
+use sim::{Finale, Kind, Options, SCENARIOS, Storm, named, run};
 
 fn main() -> ExitCode {
     let mut seed = 1;
@@ -20,6 +20,10 @@ fn main() -> ExitCode {
             options.twice = true;
         } else if argument == "two-workers" {
             options.two_workers = true;
+        } else if argument == "revert" {
+            options.finale = Finale::Revert;
+        } else if argument == "uninstall" {
+            options.finale = Finale::Uninstall;
         } else if let Some(found) = named(&argument) {
             scenario = Some(found);
             options.storm = Storm::Calm;

@@ -99,6 +99,8 @@ pub struct Book {
     pub tags: Tags,
     /// A relative change that hit our +1 leaves so many too many.
     pub surplus: u32,
+    /// What was wanted before such a surplus became the number that counts: to go back to it is right, too.
+    pub before_surplus: Option<u32>,
     /// A decrement of ours hit a foreign change; it has to be given back.
     pub raced: bool,
     /// Two workers at once left a setting changed.
@@ -245,6 +247,7 @@ impl Oracle {
                 suspended: group.suspended.clone(),
                 tags: group.tags.clone(),
                 surplus: 0,
+                before_surplus: None,
                 raced: false,
                 drifted: false,
                 seen_desired: group.desired,
@@ -396,6 +399,17 @@ impl Oracle {
                 book.desired = after.desired;
                 book.hidden = false;
             }
+            return;
+        }
+        // The surplus of a swap that is over is given back after all: a copy of its journal had survived.
+        if before.desired == book.desired
+            && after.desired < before.desired
+            && book.before_surplus == Some(after.desired)
+            && after.serving >= after.desired.min(before.serving)
+            && let Some(book) = self.books.get_mut(done.group)
+        {
+            book.desired = after.desired;
+            book.before_surplus = None;
             return;
         }
         if after.serving < before.serving
@@ -660,6 +674,8 @@ impl Oracle {
             .seats
             .iter()
             .any(|seat| seat.protected && (Some(seat.id.as_str()) == replica || Some(seat.id.as_str()) == victim));
+        // Or whoever came in their place: nobody is left who may go.
+        let protected = protected || group.seats.iter().all(|seat| seat.protected);
         // Somebody else shrank the group since: the +1 may be spent already, so nobody is removed for it.
         let written = done.before.journal.as_deref().and_then(|journal| field(journal, "t")?.parse::<Ms>().ok());
         let shrunk = group.activities.iter().any(|record| {
@@ -692,6 +708,7 @@ impl Oracle {
             return;
         }
         if group.desired > book.wanted() && group.desired <= book.wanted() + book.surplus {
+            book.before_surplus = Some(book.desired);
             book.desired = group.desired;
             self.surpluses += 1;
         }

@@ -16,7 +16,7 @@ use planner::traces::Extent;
 
 use crate::market::Pools;
 use crate::oracle::{Oracle, Promise, Violation};
-use crate::region::{About, MINUTE, Ms, Notice, Region, SECOND, Unknowns};
+use crate::region::{About, Asg, MINUTE, Ms, Notice, Region, SECOND, Unknowns};
 use crate::rng::Rng;
 use crate::scenario::{self, Scenario};
 use crate::weather::{self, Kind, Weather};
@@ -358,11 +358,10 @@ impl Play<'_> {
             self.script();
             let world = self.sim.world.borrow();
             let told_all = world.region.notices.is_empty();
-            at_rest = if quiet && told_all && world.oracle.unrest(&world.region).is_empty() && self.deeds.is_empty() {
-                at_rest + 1
-            } else {
-                0
-            };
+            // Who is on the way back waits for what passes by itself: a scheduled action, a standby that is over.
+            let all_back = self.options.finale != Finale::Revert || spot_left(&world) == 0;
+            let settled = quiet && told_all && all_back && self.deeds.is_empty();
+            at_rest = if settled && world.oracle.unrest(&world.region).is_empty() { at_rest + 1 } else { 0 };
             if at_rest == 2 {
                 return number - 1;
             }
@@ -592,9 +591,11 @@ impl Play<'_> {
     }
 }
 
-/// Spot members in service that we brought and that may leave.
+/// Spot members in service that we brought and that may leave: not from a full group whose owner forbids to make room.
 fn spot_left(world: &World) -> u32 {
-    let seats = world.region.view.groups.values().flat_map(|group| &group.seats);
+    let skips = |group: &Asg| group.tags.get("spotward:on-max").map(String::as_str) == Some("skip");
+    let groups = world.region.view.groups.values().filter(|group| group.desired < group.max || !skips(group.as_ref()));
+    let seats = groups.flat_map(|group| &group.seats);
     let free = seats.filter(|seat| seat.lifecycle == LifecycleState::InService && !seat.protected);
     let spot = free.filter_map(|seat| world.region.ec2(&seat.id)).filter(|ec2| {
         ec2.purchase == PurchaseOption::Spot && !ec2.termination_protected && ec2.tags.contains_key(tag::ROLE)
