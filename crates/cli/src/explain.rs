@@ -228,7 +228,7 @@ fn told(kind: &Kind<'_>, report: &Report, args: &Args, most: u32, out: &Output, 
 }
 
 /// `1,320 more types do not fit: vcpus-too-many 412, …; --all-types lists them`
-fn in_sum(far: &[&Vec<planner::compat::Mismatch>]) -> String {
+fn in_sum(far: &[&[planner::compat::Mismatch]]) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for mismatches in far {
         // The first rule that fails is the one that people would name.
