@@ -280,7 +280,7 @@ impl Function {
     }
 
     /// Passes over one group until it is quiet, waits for something later than our end, or time is up. `Err` if it
-    /// could not even be looked at.
+    /// cannot even be looked at, for a reason that does not pass by itself.
     async fn passes(&self, group: &GroupName, last_start: SystemTime) -> Result<(), CloudError> {
         loop {
             let wait = match engine::reconcile(&self.aws, &self.config, group).await {
@@ -293,15 +293,13 @@ impl Function {
                 }
                 Err(error) if is_passing(&error) => {
                     warn!(group = group.as_str(), %error, "look failed");
-                    if SystemTime::now() + self.pause >= last_start {
-                        return Err(error);
-                    }
                     self.pause
                 }
                 Err(error) => return Err(error),
             };
             if SystemTime::now() + wait >= last_start {
-                // The next tick finds the group where we leave it.
+                // The next tick finds the group where we leave it. That comes in a minute; a message given back would keep
+                // the group locked for the queue's visibility time-out.
                 return Ok(());
             }
             tokio::time::sleep(wait).await;
