@@ -191,18 +191,28 @@ fn told(kind: &Kind<'_>, report: &Report, args: &Args, most: u32, out: &Output, 
     let price =
         |candidate: &Candidate| candidate.price.map_or("–".to_owned(), |price| currency.per_hour(price.0 as i64));
     if !asked.is_empty() {
+        let known = asked.iter().any(|candidate| candidate.interruptions.is_some());
         let rows = asked.iter().zip(1..).map(|(candidate, rank)| {
-            vec![
+            let mut row = vec![
                 (Tone::Plain, rank.to_string()),
                 (Tone::Act, candidate.instance_type.to_string()),
                 (Tone::Plain, price(candidate)),
                 (Tone::Plain, saves(candidate, told)),
                 (Tone::Plain, format!("{} of at most {most}", candidate.held)),
                 (Tone::Mind, circuit(candidate.circuit)),
-            ]
+            ];
+            if known {
+                let estimate = candidate.interruptions.map_or("nobody knows".to_owned(), |it| it.to_string());
+                row.push((Tone::Plain, estimate));
+            }
+            row
         });
         let paid = purchase.to_string();
-        text.push_str(&out.table(&["rank", "type", &paid, "saves", "in its pool", "failed lately"], rows.collect()));
+        let mut heads = vec!["rank", "type", &paid, "saves", "in its pool", "failed lately"];
+        if known {
+            heads.push("risk");
+        }
+        text.push_str(&out.table(&heads, rows.collect()));
     }
     let mut list = |title: &str, candidates: &[&Candidate]| {
         if candidates.is_empty() {
@@ -355,6 +365,11 @@ fn judged(candidate: &Candidate, told: &Explanation) -> Value {
         "price_per_hour": candidate.price.map(|price| dollars(price.0 as i64)),
         "on_demand_per_hour": candidate.on_demand.map(|price| dollars(price.0 as i64)),
         "saving_percent": saving_percent(candidate, told),
-        "risk": { "held_in_pool": candidate.held, "circuit": state, "cools_until": until },
+        "risk": {
+            "held_in_pool": candidate.held,
+            "circuit": state,
+            "cools_until": until,
+            "interruptions": candidate.interruptions.map(engine::view::interruptions),
+        },
     })
 }

@@ -160,6 +160,7 @@ fn answers_for_programs_keep_to_their_schemas() {
         "spotward explain web i-51 --json --snapshot region.json",
         "spotward explain batch i-11 --json --snapshot region.json",
         "spotward explain legacy --json --snapshot region.json",
+        "spotward explain web --json --snapshot risky.json",
     ];
     let told = [
         "spotward status --json --snapshot region.json",

@@ -183,7 +183,7 @@ fn launch_view(launch: &Launch) -> Value {
 }
 
 /// How often a pool is interrupted, with the terms of the estimate.
-fn interruptions(estimate: Estimate) -> Value {
+pub fn interruptions(estimate: Estimate) -> Value {
     json!({
         "percent_per_month": estimate.percent_per_month,
         "advisor": estimate.advisor.map(|frequency| frequency.label()),

@@ -47,6 +47,8 @@ pub struct Candidate {
     pub held: u32,
     /// Whether its pool has failed lately.
     pub circuit: Circuit,
+    /// How often its pool is interrupted, with the terms; nothing for on-demand, or if nobody has said anything.
+    pub interruptions: Option<Estimate>,
     /// The verdict.
     pub verdict: Verdict,
 }
@@ -276,7 +278,12 @@ pub fn explain(
                     Err(_) => Verdict::NoPrice,
                 },
             };
-            Candidate { instance_type: instance_type.clone(), price, on_demand: own, held, circuit, verdict }
+            let interruptions = match purchase {
+                PurchaseOption::Spot => market.risk.of(&member.zone, instance_type),
+                PurchaseOption::OnDemand => None,
+            };
+            let instance_type = instance_type.clone();
+            Candidate { instance_type, price, on_demand: own, held, circuit, interruptions, verdict }
         })
         .collect();
     candidates.sort_by_cached_key(|candidate| {

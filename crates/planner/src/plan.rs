@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::action::{Action, Launch};
 use crate::backoff::Backoff;
 use crate::budget;
-use crate::choose::{Choices, Chosen, Pool, Pools};
+use crate::choose::{Choices, Chosen, NoPool, Pool, Pools};
 use crate::compat;
 use crate::market::Market;
 use crate::model::{
@@ -21,7 +21,7 @@ use crate::policy::{Config, EnabledGroup, Policies, Policy, enabled};
 use crate::preflight::{self, Moment, Strictness};
 use crate::reason::{Blocker, Reason, StrayReason, Wait};
 use crate::rescue;
-use crate::risk::Estimate;
+use crate::risk::{Estimate, Risk};
 use crate::swap::{Step, Swap};
 
 /// What we want now: at most one action, and why everything else is left alone.
@@ -355,6 +355,18 @@ pub(crate) fn untimely(group: &Group, policy: &Policy, memory: &Backoff, now: Ti
     outside.into_iter().chain(pace).chain(losses).collect()
 }
 
+/// Those of `pools` that are worth asking for now: not too many of the group in one, not failed lately, neither here nor
+/// elsewhere in the account.
+pub(crate) fn admit(
+    pools: &Pools,
+    (group, victim, policy): (&Group, &Member, &Policy),
+    (memory, risk): (&Backoff, &Risk),
+    now: Timestamp,
+) -> Result<Pools, NoPool> {
+    let pools = budget::within(pools, group, &victim.id, policy)?;
+    risk.admit(memory.admit(&pools, now)?, now)
+}
+
 /// The pools to ask for: cheap enough, not too many of the group in one, not failed lately; and worth the swap,
 /// whichever of them EC2 picks.
 fn to_spot(
@@ -369,9 +381,7 @@ fn to_spot(
     let risk = &choices.market().risk;
     let pools = choices
         .pools(chosen, &victim.zone)
-        .and_then(|pools| budget::within(&pools, group, &victim.id, policy))
-        .and_then(|pools| memory.admit(&pools, now))
-        .and_then(|pools| risk.admit(pools, now))
+        .and_then(|pools| admit(&pools, (group, victim, policy), (memory, risk), now))
         .map_err(Reason::NoPool)?;
     if !policy.requires_payback {
         return Ok(pools);

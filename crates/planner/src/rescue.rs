@@ -14,12 +14,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::action::{Action, Launch};
 use crate::backoff::Backoff;
-use crate::budget;
 use crate::choose::{Choice, NoPool, Pool, Pools};
 use crate::market::Market;
 use crate::model::cause::{NOTICE, REBALANCE};
 use crate::model::{Cause, Group, InstanceId, Member, Observation, PurchaseOption, Replica, Role};
-use crate::plan::{Need, Plan, StandIn, hands_off, launch_window, untimely, wishes};
+use crate::plan::{Need, Plan, StandIn, admit, hands_off, launch_window, untimely, wishes};
 use crate::policy::{Config, EnabledGroup, OnRebalance, Policy};
 use crate::preflight::{self, Moment, Strictness};
 use crate::reason::{Reason, Wait};
@@ -268,12 +267,12 @@ fn choice<'a>(stand_in: &StandIn<'a>, purchase: PurchaseOption, policy: &Policy)
 
 /// Spot pools other than the member's own, within the budget, that have not failed lately.
 fn elsewhere(stand_in: &StandIn<'_>, policy: &Policy, now: Timestamp) -> Result<Pools, NoPool> {
-    let StandIn { group, member, .. } = *stand_in;
+    let StandIn { group, member, market, .. } = *stand_in;
     let pools = choice(stand_in, PurchaseOption::Spot, policy)?.pools(&member.zone)?;
     let other = |pool: &Pool| pool.instance_type != member.instance_type || pool.zone != member.zone;
     let pools = pools.only(other).ok_or(NoPool::NothingCompatible)?;
     let memory = Backoff::of(group).after_look(group, now);
-    memory.admit(&budget::within(&pools, group, &member.id, policy)?, now)
+    admit(&pools, (group, member, policy), (&memory, &market.risk), now)
 }
 
 /// The member that leaves the native way: it ends in half a minute, nothing of ours will stand in for it, and there is

@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use planner::action::Action;
 use planner::market::Market;
 use planner::model::{Details, Group, LaunchFacts, LaunchSource, Observation, PurchaseOption, Role};
-use planner::plan;
+use planner::plan::{self, Plan};
 use planner::policy::Config;
 use planner::reason::Code;
+use planner::rescue::plan_notice;
 use planner::risk::Risk;
 use planner::stats::{End, InterruptionFrequency, Life};
 use support::group::{group, member, minute, ours, replica};
@@ -61,7 +62,10 @@ fn check_at(now: Timestamp, group: Group, expect: Expect) {
 }
 
 fn check_in(market: &Market, now: Timestamp, group: Group, expect: Expect) {
-    let plan = plan::plan(&Observation { now, group }, Some(market), &Config::default());
+    expect.assert_eq(&picture(&plan::plan(&Observation { now, group }, Some(market), &Config::default())));
+}
+
+fn picture(plan: &Plan) -> String {
     let mut picture = String::new();
     if let Some(Action::Note { backoff }) = &plan.note {
         let _ = writeln!(picture, "note {}", backoff.as_deref().unwrap_or("nothing"));
@@ -84,7 +88,7 @@ fn check_in(market: &Market, now: Timestamp, group: Group, expect: Expect) {
             let _ = writeln!(picture, "leave {member} [{}] {reason}", reason.code());
         }
     }
-    expect.assert_eq(&picture);
+    picture
 }
 
 /// Five minutes past noon: the launch window is open.
@@ -478,6 +482,37 @@ fn a_pool_that_took_back_an_instance_of_another_group_cools_for_half_an_hour() {
         expect![[r#"
         launch spot for i-1: m7i.large, m6i.large, r6i.large
     "#]],
+    );
+}
+
+/// The notice of `i-1`, our spot member in m7i, two minutes before its end.
+fn check_notice(market: &Market, expect: Expect) {
+    let mut group = web(&[], &["m7i.large/a"]);
+    let now = minute(5);
+    let ec2 = group.members[0].ec2.as_mut().expect("seen");
+    (ec2.interrupted, ec2.ends_at) = (true, Some(minute(7)));
+    let plan = plan_notice(&Observation { now, group }, Some(market), &Config::default(), &"i-1".into());
+    expect.assert_eq(&picture(&plan));
+}
+
+#[test]
+fn in_haste_too_a_pool_that_has_just_taken_something_back_is_left_out() {
+    let lives = |pools: &[&str]| {
+        let lost: Vec<Life> = pools.iter().map(|pool| life(pool, -600, Some((0, End::Interrupted)))).collect();
+        with(risk(&[], &lost))
+    };
+    check_notice(
+        &lives(&["m6i.large/a"]),
+        expect![[r#"
+            launch spot for i-1: r6i.large
+        "#]],
+    );
+    // None is left: the replacement is on-demand, and at once.
+    check_notice(
+        &lives(&["m6i.large/a", "r6i.large/a"]),
+        expect![[r#"
+            launch on-demand for i-1: m6i.large, m7i.large
+        "#]],
     );
 }
 

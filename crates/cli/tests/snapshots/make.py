@@ -160,10 +160,19 @@ OLD = [
     tagged("plain", team="shop"),
 ]
 
+# What AWS says of two types, and what this account lived through in two pools.
+RISKY = snapshot(WEB)
+RISKY["markets"][0]["risk"] = {
+    "advisor_bucket": {"m5.large": 0, "m7i.large": 4},
+    "own": {"us-east-1a": {"m6i.large": {"seconds": 7200, "losses": 1, "last_loss": "2026-03-02T09:50:00Z"},
+                           "m7i.large": {"seconds": 14400, "losses": 0}}},
+}
+
 FILES = {
     "old-tags.json": {**snapshot(*OLD), "markets": []},
     "region.json": snapshot(API, BATCH, CHECKOUT, LEGACY, SEARCH, WEB),
     "settled.json": snapshot(BATCH),
+    "risky.json": RISKY,
     "warming.json": snapshot(WARMING),
     "in-bulk.json": snapshot(BULK),
     "version-2.json": {"v": 2, "kind": "spotward-snapshot"},
