@@ -4,7 +4,6 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use engine::{Cloud, Scope};
@@ -14,6 +13,7 @@ use planner::swap::Swap;
 use serde_json::{Value, json};
 
 use crate::args;
+use crate::aws_cli::{self, NoAnswer};
 use crate::cloud::World;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Tone};
@@ -92,7 +92,7 @@ pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
         out.print("Nothing was started.\n");
         return Ok(Exit::Nothing);
     }
-    let (template, experiment) = start("aws", &target.region, &document)?;
+    let (template, experiment) = start(aws_cli::PROGRAM, &target.region, &document)?;
     out.print(&format!("started: experiment {experiment}\n"));
     out.print(&format!(
         "watch    spotward run {} --until-settled, or `spotward plan {}`\n",
@@ -219,24 +219,15 @@ fn id_in(answer: &Value, place: &str) -> Result<String, Failure> {
 }
 
 fn fis(program: &str, region: &str, arguments: &[&str]) -> Result<Value, Failure> {
-    let mut command = Command::new(program);
-    command.args(["--region", region, "--output", "json", "--no-cli-pager", "fis"]).args(arguments);
-    let done = command.output().map_err(|error| {
-        Failure::user(
-            format!("{program}: {error}"),
-            "install the AWS CLI, version 2, or use the printed commands elsewhere",
-        )
-    })?;
-    if !done.status.success() {
-        let said = String::from_utf8_lossy(&done.stderr);
-        let what = format!("fis {}: {}", arguments[0], said.split_whitespace().collect::<Vec<_>>().join(" "));
-        return Err(Failure {
-            what,
+    let answer = aws_cli::ask(program, region, "json", &[&["fis"], arguments].concat()).map_err(|no| match no {
+        NoAnswer::NoProgram(_) => no.failure("use the printed commands elsewhere"),
+        NoAnswer::Refused(said) => Failure {
+            what: format!("fis {}: {said}", arguments[0]),
             hint: "see what FIS and its role need: spotward drill --help".into(),
             exit: Exit::Refused,
-        });
-    }
-    serde_json::from_slice(&done.stdout).map_err(|error| {
+        },
+    })?;
+    serde_json::from_slice(&answer).map_err(|error| {
         Failure::user(format!("the AWS CLI's answer cannot be read: {error}"), "use the printed commands")
     })
 }
@@ -271,7 +262,7 @@ mod tests {
     fn makes_the_template_then_starts_it() {
         let (program, notes) = stand_in(
             "well",
-            "case $7 in create-*) echo '{\"experimentTemplate\":{\"id\":\"EXT1\"}}';; *) echo '{\"experiment\":{\"id\":\"EXP1\"}}';; esac",
+            "case $6 in create-*) echo '{\"experimentTemplate\":{\"id\":\"EXT1\"}}';; *) echo '{\"experiment\":{\"id\":\"EXP1\"}}';; esac",
         );
         let document = experiment(&target(), ROLE, Duration::from_secs(120)).unwrap();
         assert_eq!(start(&program, "us-east-1", &document).unwrap(), ("EXT1".to_owned(), "EXP1".to_owned()));
@@ -279,7 +270,7 @@ mod tests {
         let _ = std::fs::remove_dir_all(notes.parent().unwrap());
         let lines: Vec<&str> = calls.lines().collect();
         assert_eq!(lines.len(), 2, "{calls}");
-        let start = "--region us-east-1 --output json --no-cli-pager fis create-experiment-template --cli-input-json ";
+        let start = "--region us-east-1 --output json fis create-experiment-template --cli-input-json ";
         let sent: Value = serde_json::from_str(lines[0].strip_prefix(start).unwrap()).unwrap();
         assert_eq!(sent, document);
         assert_eq!(sent["targets"]["member"]["resourceArns"], json!([target().arn]), "one instance, by its name");

@@ -5,6 +5,7 @@
 mod advise;
 mod args;
 mod ask;
+mod aws_cli;
 mod calls;
 mod cloud;
 mod completions;

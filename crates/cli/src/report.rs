@@ -2,6 +2,7 @@
 //!
 //! Nothing is estimated here: the ledger adds up, this shows it.
 
+mod log;
 mod page;
 mod show;
 
@@ -18,27 +19,29 @@ use ledger::{Account, Book, Keeper, PoolKey, Prices, Record, account};
 use planner::model::InstanceType;
 use planner::policy::Config;
 
-use crate::args;
 use crate::failure::{Exit, Failure};
 use crate::money::Currency;
 use crate::output::Output;
+use crate::{args, aws_cli};
 
 const EXAMPLES: &str = "\
 Examples:
-  aws logs filter-log-events --log-group-name /aws/lambda/spotward \\
-    --filter-pattern '{ $.spotward = \"ledger\" }' > ledger.json
-  spotward report --from ledger.json                      what was saved, as a table
-  spotward report --from ledger.json --since 30d          of the last thirty days
-  spotward report --from ledger.json --html savings.html  one page that needs no network
-  spotward report --from ledger.json --csv > groups.csv   a row for each group
-  aws logs tail /aws/lambda/spotward --since 7d | spotward report --from - --look
+  spotward report                                         of the last thirty days, as a table
+  spotward report --since 90d --html savings.html         one page that needs no network
+  spotward report --region eu-west-1 --region us-east-1   of both
+  spotward report --since 2026-10-01 --until 2026-11-01 --csv > groups.csv
+                                                          a row for each group
+  spotward report --since 90d --save ledger.json          keep the lines and prices …
+  spotward report --from ledger.json --offline            … and read them again without an account
 
-Exports of CloudWatch Logs Insights (JSON or CSV) are understood as well. Prices come from EC2's price
-history, which reaches back ninety days; --save keeps them with the lines for later.
+Without --from, the lines are read from the log group /aws/lambda/STACK by the AWS CLI (`aws`), which has to be
+installed, with your credentials: logs:FilterLogEvents. With --from, exports of CloudWatch Logs (JSON, Logs Insights
+as JSON or CSV, `aws logs tail`) are understood as they are. Prices come from EC2's price history, which reaches back
+ninety days.
 
 Exit status:
   0  done
-  1  a mistake of the caller: no lines of the ledger, wrong flag
+  1  a mistake of the caller: no lines of the ledger, no such deployment, no AWS CLI, wrong flag
   3  AWS refused: no credentials, no permission, throttled, unreachable";
 
 /// Show what was saved, from the function's log lines and the price history
@@ -48,10 +51,14 @@ Exit status:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Log lines of the function, as the AWS CLI or Logs Insights give them; `-` for standard input
-    #[arg(long, value_name = "FILE", required = true)]
+    /// Exported log lines instead of the function's log group: what the AWS CLI or Logs Insights give; `-` for standard
+    /// input
+    #[arg(long, value_name = "FILE")]
     pub from: Vec<PathBuf>,
-    /// Count from then on: `30d`, `2026-10-01` or a time (default: all that is there)
+    /// Region of the function, instead of the one that the AWS configuration names; may be repeated
+    #[arg(long = "region", value_name = "REGION", value_parser = args::region, conflicts_with = "from")]
+    pub regions: Vec<String>,
+    /// Count from then on: `30d`, `2026-10-01` or a time (default: of the log thirty days, of files all that is there)
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub since: Option<Moment>,
     /// Count until then
@@ -61,7 +68,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "offline")]
     pub look: bool,
     /// Ask AWS for nothing: hours whose prices are not in the files are listed, not counted
-    #[arg(long)]
+    #[arg(long, requires = "from")]
     pub offline: bool,
     /// Keep the lines and all prices used, to be read without an account
     #[arg(long, value_name = "FILE")]
@@ -76,6 +83,9 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "csv"])]
     pub html: Option<PathBuf>,
 }
+
+/// A report of the log that says no beginning reaches back so far.
+const LOOKS_BACK: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// A time that somebody wrote: absolute, or so long ago.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -129,8 +139,17 @@ pub struct Report<'a> {
 pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
     let out = Output::new();
     let now = Timestamp::now();
-    let (mut records, mut notes) = read(&args.from)?;
+    let asked = args.since.map(|at| at.seen_from(now));
+    let until = args.until.map(|at| at.seen_from(now));
+    let since = asked.or_else(|| args.from.is_empty().then(|| Moment::Ago(LOOKS_BACK).seen_from(until.unwrap_or(now))));
+    if since.zip(until).is_some_and(|(since, until)| since >= until) {
+        return Err(Failure::user("--since is not before --until", "say for instance --since 60d --until 30d"));
+    }
     let mut cells = Cells::default();
+    let (mut records, mut notes) = match since.filter(|_| args.from.is_empty()) {
+        Some(since) => from_the_log(&args, config, &mut cells, &out, since, until.unwrap_or(now)).await?,
+        None => read(&args.from)?,
+    };
     if args.look {
         let regions: BTreeSet<String> =
             records.iter().filter_map(|record| region_of(record).map(str::to_owned)).collect();
@@ -141,10 +160,6 @@ pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
             let place = Place { region: &region, stack: &config.stack };
             records.extend(Keeper::default().look(&looks, place, |id| aws.platform_of(id)));
         }
-    }
-    let (since, until) = (args.since.map(|at| at.seen_from(now)), args.until.map(|at| at.seen_from(now)));
-    if since.zip(until).is_some_and(|(since, until)| since >= until) {
-        return Err(Failure::user("--since is not before --until", "say for instance --since 60d --until 30d"));
     }
     let book = Book::of(records.iter().cloned());
     let Some((first, last)) = book.span() else {
@@ -157,7 +172,11 @@ pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
                 show::minute(first),
                 show::minute(last)
             ),
-            "export more of the log, or ask for another time",
+            if args.from.is_empty() {
+                "ask for another time"
+            } else {
+                "export more of the log, or ask for another time"
+            },
         ));
     }
     let mut prices = book.prices.clone();
@@ -196,12 +215,45 @@ pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
     Ok(Exit::Nothing)
 }
 
-/// All records of the files; what could not be read is told, and is no reason to keep the rest back.
+/// All records of the log groups of these regions, for a time that is longer than the report's at both ends.
+async fn from_the_log(
+    args: &Args,
+    config: &Config,
+    cells: &mut Cells,
+    out: &Output,
+    since: Timestamp,
+    until: Timestamp,
+) -> Result<(Vec<Record>, Vec<String>), Failure> {
+    let mut regions: Vec<String> = Vec::new();
+    for region in &args.regions {
+        if !regions.contains(region) {
+            regions.push(region.clone());
+        }
+    }
+    if regions.is_empty() {
+        regions.push(cells.configured(config).await?);
+    }
+    let (mut records, mut notes) = (Vec::new(), Vec::new());
+    for region in &regions {
+        out.waiting_for(format!("reading {} in {region}", log::group(&config.stack)));
+        let wanted = log::Wanted { region, stack: &config.stack, since, until };
+        let text = log::lines(aws_cli::PROGRAM, wanted).map_err(|no| log::failure(no, wanted))?;
+        let (more, remarks) = understood(region, &text);
+        records.extend(more);
+        notes.extend(remarks);
+    }
+    if !speaks_of_instances(&records) {
+        return Err(log::nothing(&regions, &config.stack, since, until));
+    }
+    Ok((records, notes))
+}
+
+/// All records of the files.
 fn read(paths: &[PathBuf]) -> Result<(Vec<Record>, Vec<String>), Failure> {
     let (mut records, mut notes) = (Vec::new(), Vec::new());
     for path in paths {
-        let shown = path.display();
-        let hint = "export the function's log lines first: see the examples of `spotward report --help`";
+        let shown = path.display().to_string();
+        let hint = "without --from, the lines are read from the function's log group";
         let text = if path == Path::new("-") {
             let mut text = String::new();
             std::io::stdin().read_to_string(&mut text).map(|_| text)
@@ -209,27 +261,37 @@ fn read(paths: &[PathBuf]) -> Result<(Vec<Record>, Vec<String>), Failure> {
             std::fs::read_to_string(path)
         };
         let text = text.map_err(|error| Failure::user(format!("{shown}: {error}"), hint))?;
-        let found = ledger::read::read(&text);
-        if let Some((line, why)) = found.unread.first() {
-            let at = if *line > 0 { format!("line {line}") } else { "one entry".to_owned() };
-            let count = found.unread.len();
-            notes.push(format!(
-                "{shown}: {count} of the ledger's lines cannot be read and are not counted; the first is {at}: {why}"
-            ));
-        }
-        records.extend(found.records);
+        let (more, remarks) = understood(&shown, &text);
+        records.extend(more);
+        notes.extend(remarks);
     }
-    if records.iter().all(|record| matches!(record, Record::Price(_))) {
+    if !speaks_of_instances(&records) {
         return Err(nothing(paths));
     }
     Ok((records, notes))
+}
+
+/// The records in a text; what could not be read is told, and is no reason to keep the rest back.
+fn understood(shown: &str, text: &str) -> (Vec<Record>, Option<String>) {
+    let found = ledger::read::read(text);
+    let remark = found.unread.first().map(|(line, why)| {
+        let at = if *line > 0 { format!("line {line}") } else { "one entry".to_owned() };
+        let count = found.unread.len();
+        format!("{shown}: {count} of the ledger's lines cannot be read and are not counted; the first is {at}: {why}")
+    });
+    (found.records, remark)
+}
+
+/// Prices alone are no ledger.
+fn speaks_of_instances(records: &[Record]) -> bool {
+    !records.iter().all(|record| matches!(record, Record::Price(_)))
 }
 
 fn nothing(paths: &[PathBuf]) -> Failure {
     let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     Failure::user(
         format!("{}: no lines of the ledger (\"spotward\":\"ledger\") in it", names.join(", ")),
-        "the function writes them from its first tick on; `spotward report --help` shows how to export them",
+        "the function writes them from its first tick on; without --from, they are read from its log group",
     )
 }
 
@@ -247,6 +309,15 @@ fn region_of(record: &Record) -> Option<&str> {
 struct Cells(BTreeMap<String, Aws>);
 
 impl Cells {
+    /// The region that the AWS configuration names.
+    async fn configured(&mut self, config: &Config) -> Result<String, Failure> {
+        let aws = Aws::connect(config.clone(), None).await;
+        let aws = aws.map_err(|error| Failure::user(error.to_string(), "say --region us-east-1, or --from FILE"))?;
+        let region = aws.region().to_owned();
+        self.0.insert(region.clone(), aws);
+        Ok(region)
+    }
+
     async fn get(&mut self, config: &Config, region: &str) -> Result<&Aws, Failure> {
         if !self.0.contains_key(region) {
             let aws = Aws::connect(config.clone(), Some(region)).await;
