@@ -267,8 +267,7 @@ impl Function {
             }
             match message.group {
                 Ok(group) => {
-                    if let Err(error) = self.passes(&group, last_start).await {
-                        error!(group = group.as_str(), %error, "gave up for now");
+                    if !self.passes(&group, last_start).await {
                         again.push(message.message_id);
                     }
                 }
@@ -279,15 +278,15 @@ impl Function {
         json!({ "batchItemFailures": again })
     }
 
-    /// Passes over one group until it is quiet, waits for something later than our end, or time is up. `Err` if it
-    /// cannot even be looked at, for a reason that does not pass by itself.
-    async fn passes(&self, group: &GroupName, last_start: SystemTime) -> Result<(), CloudError> {
+    /// Passes over one group until it is quiet, waits for something later than our end, or time is up. Whether it could
+    /// be looked at: a reason against that which passes by itself does not count.
+    async fn passes(&self, group: &GroupName, last_start: SystemTime) -> bool {
         loop {
             let wait = match engine::reconcile(&self.aws, &self.config, group).await {
                 Ok(pass) => {
                     self.say(&pass);
                     if !pass.outcome.goes_on() {
-                        return Ok(());
+                        return true;
                     }
                     self.pause_after(&pass)
                 }
@@ -295,12 +294,17 @@ impl Function {
                     warn!(group = group.as_str(), %error, "look failed");
                     self.pause
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    error!(group = group.as_str(), %error, "gave up for now");
+                    // Counted like an action that failed: a read that is denied sets off the same alarm.
+                    self.say(&Pass { group: group.clone(), look: None, outcome: Outcome::Failed(error) });
+                    return false;
+                }
             };
             if SystemTime::now() + wait >= last_start {
                 // The next tick finds the group where we leave it. That comes in a minute; a message given back would keep
                 // the group locked for the queue's visibility time-out.
-                return Ok(());
+                return true;
             }
             tokio::time::sleep(wait).await;
         }
