@@ -52,6 +52,8 @@ pub struct Clients {
     pub load_balancing_v2: aws_sdk_elasticloadbalancingv2::Client,
     /// Price list.
     pub pricing: aws_sdk_pricing::Client,
+    /// Quotas of the account.
+    pub quotas: aws_sdk_servicequotas::Client,
     /// Queue between the tick and the groups.
     pub sqs: aws_sdk_sqs::Client,
     /// Whose credentials these are.
@@ -105,6 +107,7 @@ impl Aws {
             load_balancing: aws_sdk_elasticloadbalancing::Client::new(&sdk),
             load_balancing_v2: aws_sdk_elasticloadbalancingv2::Client::new(&sdk),
             pricing: aws_sdk_pricing::Client::from_conf(pricing.build()),
+            quotas: aws_sdk_servicequotas::Client::new(&sdk),
             sqs: aws_sdk_sqs::Client::new(&sdk),
             sts: aws_sdk_sts::Client::new(&sdk),
         };
