@@ -2,7 +2,7 @@
 SEEDS ?= 100000
 
 sim: ## Random weather in the simulator: SEEDS=100000
-	SEEDS=$(SEEDS) cargo test --release -p sim --test weather -- --nocapture promises_hold_in_any_weather
+	SEEDS=$(SEEDS) $(CARGO) test -p sim --test weather -- --nocapture promises_hold_in_any_weather
 
 mutants: ## Deliberate one-line bugs: which layer catches each
 	python3 tests/mutants/run.py

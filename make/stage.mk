@@ -9,7 +9,7 @@ STAGE_BINARY := $(CARGO_TARGET_DIR)/debug/stage
 # The binaries of the product are where the same cargo puts them.
 export SPOTWARD_BIN_DIR ?= $(CARGO_TARGET_DIR)/release
 
-.PHONY: venvs stage stage-test e2e demo
+.PHONY: venvs stage stage-test e2e demo bench-notice
 
 venvs: .venv/ready .venv-ministack/ready .venv-sam/ready ## Install the pinned Python tools into .venv*
 
@@ -36,3 +36,6 @@ e2e: build stage venvs ## Run the real binaries on the stage
 
 demo: build stage venvs ## See one region being converted, from sam deploy to the last swap (KEEP=1: leave it running)
 	@STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python tests/e2e/demo.py $(if $(KEEP),--keep)
+
+bench-notice: build stage venvs ## Measure a notice's way through the function: time and calls before CreateFleet (half a minute)
+	@STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python tests/e2e/bench_notice.py

@@ -8,6 +8,8 @@ import json, os, pathlib, re, shutil, subprocess, sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TABLE = json.loads((pathlib.Path(__file__).parent / "table.json").read_text())
+# Where the bugs are, and what their tests need.
+CRATES = ("planner", "engine", "sim", "ledger")
 # Tests of decisions: the others of the planner compile longer than they could catch anything here.
 DECISIONS = ["guard", "journal", "plan", "policy", "preflight", "rescue", "swap", "swap_settles"]
 # In the order of cost. What the first layer catches is not shown to the next.
@@ -20,7 +22,7 @@ LAYERS = [
 
 
 def copy_tree(to: pathlib.Path) -> None:
-    for crate in ("planner", "engine", "sim"):
+    for crate in CRATES:
         shutil.copytree(ROOT / "crates" / crate, to / "crates" / crate)
     # What the tests read beside the sources.
     for data in ("data", "docs", "README.md", "tests/data"):
@@ -30,7 +32,7 @@ def copy_tree(to: pathlib.Path) -> None:
     for file in ("Cargo.lock", "rustfmt.toml"):
         shutil.copy(ROOT / file, to / file)
     manifest = (ROOT / "Cargo.toml").read_text()
-    members = '["crates/planner", "crates/engine", "crates/sim"]'
+    members = json.dumps([f"crates/{crate}" for crate in CRATES])
     manifest = re.sub(r"(?m)^members = .*$", f"members = {members}", manifest)
     # Each bug is compiled once and run briefly: compiling must not cost more than running.
     manifest = manifest.replace("opt-level = 3", "opt-level = 1")

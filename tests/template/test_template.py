@@ -332,6 +332,24 @@ def test_the_queue_outlives_the_function_six_times(template):
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
+def test_a_message_that_cannot_succeed_lives_until_it_is_given_up(template):
+    """SQS deletes what is older than the retention period wherever it is in its tries, and nobody is told. Half an hour more than
+    the tries take, for the first of them may have to wait; longer waits have an alarm of their own."""
+    resources = template["Resources"]
+    queue = resources["Queue"]["Properties"]
+    receives = queue["RedrivePolicy"]["maxReceiveCount"]
+    # AWS asks for five at least: a throttled invocation counts as a try, too.
+    assert receives >= 5
+    waits = resources["OldestMessageAlarm"]["Properties"]["Threshold"]
+    assert queue["MessageRetentionPeriod"] >= receives * queue["VisibilityTimeout"] + waits
+    assert resources["QueueDeadLetters"]["Properties"]["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
+    # Two pollers at least, or AWS refuses the mapping; the reservation is the owner's choice.
+    concurrency = template["Parameters"]["MaximumConcurrency"]
+    assert (concurrency["Default"], concurrency["MinValue"]) == (10, 2)
+    source = resources["Function"]["Properties"]["Events"]["Groups"]["Properties"]
+    assert source["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "MaximumConcurrency"}}
+
+
 def test_every_parameter_is_described_and_grouped(template):
     interface = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     grouped = [name for group in interface for name in group["Parameters"]]

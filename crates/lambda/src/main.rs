@@ -267,8 +267,7 @@ impl Function {
             }
             match message.group {
                 Ok(group) => {
-                    if let Err(error) = self.passes(&group, last_start).await {
-                        error!(group = group.as_str(), %error, "gave up for now");
+                    if !self.passes(&group, last_start).await {
                         again.push(message.message_id);
                     }
                 }
@@ -279,30 +278,33 @@ impl Function {
         json!({ "batchItemFailures": again })
     }
 
-    /// Passes over one group until it is quiet, waits for something later than our end, or time is up. `Err` if it
-    /// could not even be looked at.
-    async fn passes(&self, group: &GroupName, last_start: SystemTime) -> Result<(), CloudError> {
+    /// Passes over one group until it is quiet, waits for something later than our end, or time is up. Whether it could
+    /// be looked at: a reason against that which passes by itself does not count.
+    async fn passes(&self, group: &GroupName, last_start: SystemTime) -> bool {
         loop {
             let wait = match engine::reconcile(&self.aws, &self.config, group).await {
                 Ok(pass) => {
                     self.say(&pass);
                     if !pass.outcome.goes_on() {
-                        return Ok(());
+                        return true;
                     }
                     self.pause_after(&pass)
                 }
                 Err(error) if is_passing(&error) => {
                     warn!(group = group.as_str(), %error, "look failed");
-                    if SystemTime::now() + self.pause >= last_start {
-                        return Err(error);
-                    }
                     self.pause
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    error!(group = group.as_str(), %error, "gave up for now");
+                    // Counted like an action that failed: a read that is denied sets off the same alarm.
+                    self.say(&Pass { group: group.clone(), look: None, outcome: Outcome::Failed(error) });
+                    return false;
+                }
             };
             if SystemTime::now() + wait >= last_start {
-                // The next tick finds the group where we leave it.
-                return Ok(());
+                // The next tick finds the group where we leave it. That comes in a minute; a message given back would keep
+                // the group locked for the queue's visibility time-out.
+                return true;
             }
             tokio::time::sleep(wait).await;
         }

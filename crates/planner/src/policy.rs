@@ -3,6 +3,7 @@
 //! Each setting is declared once, in [`SETTINGS`], with its key, alias, values, default and sentence; the README, the
 //! docs and the template are checked against that table.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -595,14 +596,12 @@ impl Policy {
     /// The policy of a group with these tags.
     pub fn of_tags(group: &Tags, config: &Config) -> Result<Policy, Vec<SettingError>> {
         let mut errors = unknown_keys(group);
-        let mut raw = BTreeMap::new();
+        let mut raw = Vec::with_capacity(SETTINGS.len());
+        let wishes: Vec<(&str, &str)> = wishes(group).collect();
         let fallback = Fallback::of(Some(group), config);
         for setting in SETTINGS {
-            match raw_values(setting, group, &fallback) {
-                Ok(values) => {
-                    raw.insert(setting.key, values);
-                }
-                Err(error) => errors.push(error),
+            if let Err(error) = raw_values(setting, &wishes, &fallback, &mut raw) {
+                errors.push(error);
             }
         }
         let policy = Policy::parse(&raw, &mut errors);
@@ -622,12 +621,12 @@ impl Policy {
             })
             .collect();
         let fallback = Fallback::of(None, config);
-        let raw = SETTINGS.iter().map(|setting| (setting.key, vec![fallback.value(setting)])).collect();
+        let raw: Vec<Raw<'_>> = SETTINGS.iter().map(|setting| fallback.value(setting)).collect();
         let policy = Policy::parse(&raw, &mut errors);
         if errors.is_empty() { Ok(policy) } else { Err(errors) }
     }
 
-    fn parse(raw: &BTreeMap<&'static str, Vec<Raw>>, errors: &mut Vec<SettingError>) -> Policy {
+    fn parse(raw: &[Raw<'_>], errors: &mut Vec<SettingError>) -> Policy {
         let mut read = Reader { raw, errors };
         let policy = Policy {
             min_on_demand: read.floor("min-on-demand"),
@@ -702,12 +701,8 @@ type Parsed = Result<Arc<Policy>, Vec<SettingError>>;
 impl Policies {
     /// As [`Policy::of`].
     pub fn of(&mut self, group: &Group, config: &Config) -> Result<Arc<Policy>, Vec<SettingError>> {
-        let counts = |key: &str| {
-            key.strip_prefix(NAMESPACE).is_some_and(|short| !OWN_KEYS.contains(&short))
-                || key.starts_with(ALIAS_NAMESPACE)
-        };
-        let settings = group.tags.iter().filter(|(key, _)| counts(key));
-        let settings: Vec<(String, String)> = settings.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let settings: Vec<(String, String)> =
+            wishes(&group.tags).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         if let Some(known) = self.0.get(&settings) {
             return known.clone();
         }
@@ -717,10 +712,43 @@ impl Policies {
     }
 }
 
-/// A raw value and where it came from.
-struct Raw {
-    tag: String,
-    text: String,
+/// The tags that say what an owner wants, be it in the predecessor's words.
+fn wishes(group: &Tags) -> impl Iterator<Item = (&str, &str)> {
+    let counts = |key: &str| {
+        key.strip_prefix(NAMESPACE).is_some_and(|short| !OWN_KEYS.contains(&short)) || key.starts_with(ALIAS_NAMESPACE)
+    };
+    group.iter().map(|(key, value)| (key.as_str(), value.as_str())).filter(move |(key, _)| counts(key))
+}
+
+/// A raw value of a setting, and where it came from.
+struct Raw<'a> {
+    key: &'static str,
+    source: Source<'a>,
+    text: Cow<'a, str>,
+}
+
+/// Where a value came from: what people have to change if it cannot be read.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// A tag with this key.
+    Tag(&'a str),
+    /// What a profile says of the setting.
+    Profile(&'static str),
+    Deployment,
+    BuiltIn,
+}
+
+impl Raw<'_> {
+    fn refused(&self, allowed: &str) -> SettingError {
+        let key = self.key;
+        let tag = match self.source {
+            Source::Tag(tag) => tag.to_owned(),
+            Source::Profile(name) => format!("profile {name}: {key}"),
+            Source::Deployment => format!("default {key}"),
+            Source::BuiltIn => format!("built-in {key}"),
+        };
+        SettingError { tag, found: self.text.clone().into_owned(), allowed: allowed.to_owned() }
+    }
 }
 
 fn keys() -> String {
@@ -762,39 +790,51 @@ impl<'a> Fallback<'a> {
         }
     }
 
-    fn value(&self, setting: &Setting) -> Raw {
-        let of = |profile: Option<&Profile>| {
+    fn value(&self, setting: &Setting) -> Raw<'a> {
+        let key = setting.key;
+        let of = |profile: Option<&'static Profile>| {
             let profile = profile?;
-            let (_, text) = profile.settings.iter().find(|(key, _)| *key == setting.key)?;
-            Some(Raw { tag: format!("profile {}: {}", profile.name, setting.key), text: (*text).to_owned() })
+            let (_, text) = profile.settings.iter().find(|(known, _)| *known == key)?;
+            Some((Source::Profile(profile.name), *text))
         };
-        let of_config = || {
-            let text = self.config.defaults.get(setting.key)?;
-            Some(Raw { tag: format!("default {}", setting.key), text: text.clone() })
-        };
-        of(self.of_group)
+        let of_config = || Some((Source::Deployment, self.config.defaults.get(key)?.as_str()));
+        let (source, text): (Source<'a>, &'a str) = of(self.of_group)
             .or_else(of_config)
             .or_else(|| of(self.of_deployment))
-            .unwrap_or_else(|| Raw { tag: format!("built-in {}", setting.key), text: setting.default.to_owned() })
+            .unwrap_or((Source::BuiltIn, setting.default));
+        Raw { key, source, text: Cow::Borrowed(text) }
     }
 }
 
-/// Our own tag, else the aliases (all of them), else what holds without.
-fn raw_values(setting: &Setting, group: &Tags, fallback: &Fallback<'_>) -> Result<Vec<Raw>, SettingError> {
-    let own = format!("{NAMESPACE}{}", setting.key);
-    if let Some(text) = group.get(&own) {
-        return Ok(vec![Raw { tag: own, text: text.clone() }]);
+/// Our own tag, else the aliases (all of them), else what holds without: added to `raw`.
+fn raw_values<'a>(
+    setting: &Setting,
+    wishes: &[(&'a str, &'a str)],
+    fallback: &Fallback<'a>,
+    raw: &mut Vec<Raw<'a>>,
+) -> Result<(), SettingError> {
+    let key = setting.key;
+    if let Some((tag, text)) = wishes.iter().find(|(tag, _)| tag.strip_prefix(NAMESPACE) == Some(key)) {
+        raw.push(Raw { key, source: Source::Tag(tag), text: Cow::Borrowed(text) });
+        return Ok(());
     }
     let mut aliases = Vec::new();
     for alias in setting.aliases {
-        if let Some(text) = group.get(*alias) {
+        if let Some((tag, text)) = wishes.iter().find(|(tag, _)| tag == alias) {
             // A percentage alias carries a bare number.
             let percentage = alias.ends_with("_percentage");
-            let text = if percentage && !text.ends_with('%') { whole_percent(alias, text)? } else { text.clone() };
-            aliases.push(Raw { tag: (*alias).to_owned(), text });
+            let text = match percentage && !text.ends_with('%') {
+                true => Cow::Owned(whole_percent(alias, text)?),
+                false => Cow::Borrowed(*text),
+            };
+            aliases.push(Raw { key, source: Source::Tag(tag), text });
         }
     }
-    if aliases.is_empty() { Ok(vec![fallback.value(setting)]) } else { Ok(aliases) }
+    match aliases.is_empty() {
+        true => raw.push(fallback.value(setting)),
+        false => raw.extend(aliases),
+    }
+    Ok(())
 }
 
 /// The predecessor allows fractions; we round up, towards more protection.
@@ -811,7 +851,7 @@ fn whole_percent(alias: &str, text: &str) -> Result<String, SettingError> {
 
 /// Reads raw values and collects what cannot be read.
 struct Reader<'a> {
-    raw: &'a BTreeMap<&'static str, Vec<Raw>>,
+    raw: &'a [Raw<'a>],
     errors: &'a mut Vec<SettingError>,
 }
 
@@ -820,14 +860,10 @@ impl Reader<'_> {
     /// (the policy as a whole is refused).
     fn one<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Option<T>) -> T {
         let setting = setting(key);
-        for raw in self.raw.get(key).into_iter().flatten() {
+        for raw in self.raw.iter().filter(|raw| raw.key == key) {
             match parse(raw.text.trim()) {
                 Some(value) => return value,
-                None => self.errors.push(SettingError {
-                    tag: raw.tag.clone(),
-                    found: raw.text.clone(),
-                    allowed: setting.values.to_owned(),
-                }),
+                None => self.errors.push(raw.refused(setting.values)),
             }
         }
         parse(setting.default).expect("built-in defaults parse: a test reads them all")
@@ -842,23 +878,17 @@ impl Reader<'_> {
 
     /// A value that can be read, and makes no sense beside another one.
     fn refuse(&mut self, key: &'static str, allowed: &str) {
-        for raw in self.raw.get(key).into_iter().flatten() {
-            let (tag, found) = (raw.tag.clone(), raw.text.clone());
-            self.errors.push(SettingError { tag, found, allowed: allowed.to_owned() });
-        }
+        let refused = self.raw.iter().filter(|raw| raw.key == key).map(|raw| raw.refused(allowed));
+        self.errors.extend(refused);
     }
 
     fn floor(&mut self, key: &'static str) -> OnDemandFloor {
         let setting = setting(key);
         let mut floor = OnDemandFloor::default();
-        for raw in self.raw.get(key).into_iter().flatten() {
+        for raw in self.raw.iter().filter(|raw| raw.key == key) {
             match parse_floor(&raw.text) {
                 Some(value) => floor = floor.larger(value),
-                None => self.errors.push(SettingError {
-                    tag: raw.tag.clone(),
-                    found: raw.text.clone(),
-                    allowed: setting.values.to_owned(),
-                }),
+                None => self.errors.push(raw.refused(setting.values)),
             }
         }
         floor

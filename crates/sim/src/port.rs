@@ -15,7 +15,7 @@ use planner::model::{
 use planner::policy::AllocationStrategy;
 
 use crate::oracle::{Done, Facts, Promise, field};
-use crate::region::{Asg, Ec2, FleetRequest, MEMBER_TAG, MINUTE, Ms, Origin, Record, SECOND, Source, Target, View};
+use crate::region::{Asg, Ec2, FleetRequest, MEMBER_TAG, MINUTE, Ms, Origin, Record, SECOND, Source, Target};
 use crate::world::{Api, Sim, Watchers, World};
 
 /// A tag search may miss instances younger than this.
@@ -287,17 +287,17 @@ impl Sim {
     }
 
     async fn details(&self, name: &GroupName, asg: &Asg) -> Result<Details, CloudError> {
-        let current = |view: &View| view.groups.get(name).cloned();
         let activities = if self.reads_activities(asg) { self.activities(name).await? } else { None };
         let hooks = self
-            .read(Api::DescribeLifecycleHooks, |view, _| current(view).map(|group| (group.launch_hook, group.hook)))
+            .read(Api::DescribeLifecycleHooks, |view, _| {
+                view.groups.get(name).map(|group| (group.launch_hook, group.hook))
+            })
             .await?;
-        let refresh = self
-            .read(Api::DescribeInstanceRefreshes, |view, _| current(view).and_then(|group| group.refresh.clone()))
-            .await?;
+        let refresh =
+            self.read(Api::DescribeInstanceRefreshes, |view, _| view.groups.get(name)?.refresh.clone()).await?;
         let scheduled = self
             .read(Api::DescribeScheduledActions, |view, _| {
-                current(view).map(|group| group.scheduled.clone()).unwrap_or_default()
+                view.groups.get(name).map(|group| group.scheduled.clone()).unwrap_or_default()
             })
             .await?;
         let version = match &asg.source {

@@ -217,9 +217,9 @@ impl World {
 
     /// What the region itself has to say goes first.
     fn flush(&mut self) {
-        let at = clock(self.region.now);
         let events = std::mem::take(&mut self.region.events);
         if let Some(trace) = &mut self.trace {
+            let at = clock(self.region.now);
             trace.extend(events.into_iter().map(|event| format!("{at}  -- {event}")));
         }
     }

@@ -1,17 +1,20 @@
 //! Exhaustive: every scenario with one blow at every call: the worker dies before or after it, its answer is lost, the
 //! client library repeats it, it is throttled. And every scenario with every action performed twice.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use sim::{Blow, Options, RunReport, SCENARIOS, Scenario, run};
 
 /// Plays all of `runs` on two threads; the reports of those that broke a promise.
 fn broken(runs: &[(&Scenario, Options)]) -> Vec<RunReport> {
-    let play = |part: &[(&Scenario, Options)]| -> Vec<RunReport> {
-        part.iter().map(|(scenario, options)| run(scenario, 1, options)).filter(|report| !report.is_safe()).collect()
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let runs = std::iter::from_fn(|| runs.get(next.fetch_add(1, Ordering::Relaxed)));
+        runs.map(|(scenario, options)| run(scenario, 1, options)).filter(|report| !report.is_safe()).collect::<Vec<_>>()
     };
-    let (left, right) = runs.split_at(runs.len() / 2);
     std::thread::scope(|scope| {
-        let other = scope.spawn(|| play(right));
-        let mut all = play(left);
+        let other = scope.spawn(worker);
+        let mut all = worker();
         all.extend(other.join().expect("the other half"));
         all
     })
