@@ -114,6 +114,25 @@ def test_the_same_event_twice_changes_nothing_the_second_time(ministack_for_stag
     witness.assert_nothing_left_behind(cloud, "web")
 
 
+def test_stopped_as_the_manual_says_nothing_runs_and_then_it_goes_on(ministack_for_stage, cloud):
+    """docs/operations.md, "Stop everything": no way in is left, and nothing is forgotten."""
+    cloud.group("web", size=1, zones=1)
+    function = product.deploy(ministack_for_stage.url, cloud.account)
+    name = function.outputs()["FunctionName"]
+    function.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    queue_url = function.outputs()["QueueUrl"].replace("localhost", "127.0.0.1")
+    body = json.dumps({"v": 1, "group": "web"})
+    function.client("sqs").send_message(QueueUrl=queue_url, MessageBody=body, MessageGroupId="a", MessageDeduplicationId="a")
+    with pytest.raises(function.client("lambda").exceptions.TooManyRequestsException):
+        function.tick()
+    time.sleep(1)
+    assert cloud.control.calls(agent=product.AGENT) == []
+    assert function.client("lambda").get_function_concurrency(FunctionName=name)["ReservedConcurrentExecutions"] == 0
+    function.client("lambda").delete_function_concurrency(FunctionName=name)
+    function.tick()
+    wait_for_settled(cloud, function, {"web": 1})
+
+
 def test_a_second_run_of_the_cli_finds_nothing_to_do(cloud):
     cloud.group("web", size=2)
     settle(cloud, retry_window="30s")

@@ -59,3 +59,17 @@ def test_every_metric_is_explained():
     table = re.search(r"## What is counted\n(.*?)\n\n", PAGE[PAGE.index("## What is counted") :].replace("\n\n|", "\n|", 1), re.DOTALL)[1]
     named = set(re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))))
     assert named == metrics_in_code()
+
+
+def test_the_commands_name_what_the_stack_has(template):  # noqa: F811
+    """For a stack `spotward`, as the page says."""
+    names = {resource["Properties"].get(key, {}).get("Sub", "") for resource in template["Resources"].values() for key in ("QueueName", "Name")
+             if isinstance(resource["Properties"].get(key), dict)}
+    names.add(template["Resources"]["Function"]["Properties"]["Events"]["Tick"]["Properties"]["Name"]["Sub"])
+    existing = {name.replace("${AWS::StackName}", "spotward") for name in names}
+    named = set(re.findall(r"(?:--queue-name|in|--name)\s+`?(spotward-[a-z-]+(?:\.fifo)?)", PAGE))
+    assert len(named) == 3 and named <= existing, (named, existing)
+    outputs = set(re.findall(r"OutputKey=='(\w+)'", PAGE)) | set(re.findall(r"stack output `(\w+)`", PAGE))
+    assert outputs and outputs <= set(template["Outputs"])
+    # The first thing on the page, and the one command that stops every way in.
+    assert PAGE.index("## Stop everything") < PAGE.index("put-function-concurrency") < PAGE.index("## Where to look")
