@@ -57,7 +57,7 @@ Exit status:
 pub struct Args {
     #[command(flatten)]
     from_where: Where,
-    /// One JSON document on stdout
+    /// One JSON document on stdout (docs/schema: advise-types, or advise-groups)
     #[arg(long)]
     json: bool,
     #[command(flatten)]
