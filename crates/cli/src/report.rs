@@ -26,18 +26,17 @@ use crate::{args, aws_cli};
 
 const EXAMPLES: &str = "\
 Examples:
-  spotward report                                         of the last thirty days, as a table
-  spotward report --since 90d --html savings.html         one page that needs no network
-  spotward report --region eu-west-1 --region us-east-1   of both
-  spotward report --since 2026-10-01 --until 2026-11-01 --csv > groups.csv
-                                                          a row for each group
-  spotward report --since 90d --save ledger.json          keep the lines and prices …
-  spotward report --from ledger.json --offline            … and read them again without an account
+  spotward report                                        of the last thirty days, as a table
+  spotward report --since 90d --html savings.html        one page that needs no network
+  spotward report --region eu-west-1 --region us-east-1  of both
+  spotward report --since 2026-10-01 --csv > groups.csv  a row for each group
+  spotward report --since 90d --save ledger.json         keep the lines and prices …
+  spotward report --from ledger.json --offline           … and read them without an account
 
-Without --from, the lines are read from the log group /aws/lambda/STACK by the AWS CLI (`aws`), which has to be
-installed, with your credentials: logs:FilterLogEvents. With --from, exports of CloudWatch Logs (JSON, Logs Insights
-as JSON or CSV, `aws logs tail`) are understood as they are. Prices come from EC2's price history, which reaches back
-ninety days.
+Without --from, the lines are read from the log group /aws/lambda/STACK by the AWS CLI (`aws`),
+which has to be installed, with your credentials: logs:FilterLogEvents. With --from, what the AWS
+CLI and Logs Insights export (text, JSON, CSV) is understood as it is. Prices come from EC2's price
+history, which reaches back ninety days.
 
 Exit status:
   0  done
