@@ -236,7 +236,8 @@ impl Aws {
 
     /// How many vCPUs of standard types may run as spot in this region at a time: [`SPOT_QUOTA`].
     pub async fn spot_quota(&self) -> Result<u32, CloudError> {
-        let request = self.clients.quotas.get_service_quota().service_code("ec2").quota_code(SPOT_QUOTA);
+        let quotas = aws_sdk_servicequotas::Client::from_conf(self.clients.quotas.clone());
+        let request = quotas.get_service_quota().service_code("ec2").quota_code(SPOT_QUOTA);
         let answer = request.send().await.map_err(refused(Service::Quotas, "GetServiceQuota"))?;
         let value = answer.quota().and_then(|quota| quota.value());
         // The cast saturates: whatever is not a count of vCPUs is none, or more than anybody can run.

@@ -138,9 +138,8 @@ pub struct Report<'a> {
 pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
     let out = Output::new();
     let now = Timestamp::now();
-    let asked = args.since.map(|at| at.seen_from(now));
     let until = args.until.map(|at| at.seen_from(now));
-    let since = asked.or_else(|| args.from.is_empty().then(|| Moment::Ago(LOOKS_BACK).seen_from(until.unwrap_or(now))));
+    let since = beginning(&args, until, now);
     if since.zip(until).is_some_and(|(since, until)| since >= until) {
         return Err(Failure::user("--since is not before --until", "say for instance --since 60d --until 30d"));
     }
@@ -212,6 +211,12 @@ pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
         None => out.print(&show::text(&report, &out)),
     }
     Ok(Exit::Nothing)
+}
+
+/// The log is as long as its retention, so a beginning is chosen for it; files are read to their ends.
+fn beginning(args: &Args, until: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    let chosen = || Moment::Ago(LOOKS_BACK).seen_from(until.unwrap_or(now));
+    args.since.map(|at| at.seen_from(now)).or_else(|| args.from.is_empty().then(chosen))
 }
 
 /// All records of the log groups of these regions, for a time that is longer than the report's at both ends.
@@ -430,6 +435,26 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_is_read_thirty_days_back_and_files_to_their_ends() {
+        #[derive(Debug, clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().expect("a time");
+        let from = |line: &str| {
+            let Line { args } = clap::Parser::try_parse_from(line.split(' ')).expect("a command line");
+            let until = args.until.map(|at| at.seen_from(now));
+            beginning(&args, until, now).map(|at| at.to_string())
+        };
+        assert_eq!(from("report").as_deref(), Some("2026-10-23T12:00:00Z"));
+        assert_eq!(from("report --until 2026-11-01").as_deref(), Some("2026-10-02T00:00:00Z"));
+        assert_eq!(from("report --since 12h").as_deref(), Some("2026-11-22T00:00:00Z"));
+        assert_eq!(from("report --from ledger.json"), None);
+        assert_eq!(from("report --from ledger.json --since 1d").as_deref(), Some("2026-11-21T12:00:00Z"));
+    }
 
     #[test]
     fn times_are_written_in_four_ways() {
