@@ -2,6 +2,8 @@
 
 import argparse
 import pathlib
+import re
+import shlex
 import subprocess
 import sys
 
@@ -19,7 +21,7 @@ def main():
     options.add_argument("--stack", default="spotward")
     options.add_argument("--package", type=pathlib.Path, help="directory of `make package`, for deploy")
     options.add_argument("--arch", default="arm64", choices=["arm64", "x86_64"])
-    options.add_argument("--parameters", default="", help="Key=value, separated by spaces")
+    options.add_argument("--parameters", default="", help="Key=value, separated by spaces; a value with spaces in quotes")
     options.add_argument("--sam", default="sam", help="the SAM CLI")
     options.add_argument("--yes", action="store_true", help="do not ask")
     chosen = options.parse_args()
@@ -64,10 +66,7 @@ def deploy(chosen, regions, account):
     package = chosen.package / chosen.arch
     if not (package / "bootstrap").exists():
         raise Stop(f"{package} is not there: run `make package ARCH={chosen.arch}` first")
-    parameters = [pair for pair in chosen.parameters.split() if pair]
-    for pair in parameters:
-        if "=" not in pair:
-            raise Stop(f"PARAMETERS = {pair!r}: allowed is Key=value Key=value")
+    parameters = read_parameters(chosen.parameters)
     print(f"account {account}, stack {chosen.stack}, {chosen.arch}, {(package / 'bootstrap').stat().st_size:,} bytes")
     print(f"parameters: {' '.join(parameters) or 'as they are, or the defaults'}")
     for region in regions:
@@ -89,12 +88,31 @@ def deploy(chosen, regions, account):
         print(f"{region}: done. Tag a group with {outputs['EnablingTag']}; topic for watchers: {outputs['WatcherTopicArn']}")
 
 
-def groups_in_flight(region):
-    """Groups of the region that carry a journal."""
+def read_parameters(text):
+    """`Key=value Key='value with spaces'`, as the SAM CLI wants them."""
+    try:
+        pairs = shlex.split(text)
+    except ValueError as error:
+        raise Stop(f"PARAMETERS = {text!r}: {error}") from None
+    for pair in pairs:
+        if not re.fullmatch(r'\w+=[^"]*', pair):
+            raise Stop(f"PARAMETERS = {pair!r}: allowed is Key=value Key='value with spaces'")
+    return ['{}="{}"'.format(*pair.split("=", 1)) for pair in pairs]
+
+
+def in_flight(region, stack):
+    """Groups with a journal of this deployment, or one that does not say whose, and its replicas that no group owns yet."""
     pages = boto3.client("autoscaling", region_name=region).get_paginator("describe_tags").paginate(
         Filters=[{"Name": "key", "Values": [JOURNAL]}]
     )
-    return sorted({tag["ResourceId"] for page in pages for tag in page["Tags"]})
+    whose = {tag["ResourceId"]: re.search(r";by=([^;]*)", tag["Value"]) for page in pages for tag in page["Tags"]}
+    groups = sorted(name for name, found in whose.items() if found is None or found[1] == stack)
+    wanted = {"tag:spotward:stack": [stack], "tag:spotward:role": ["replica", "doomed"], "instance-state-name": ["pending", "running", "stopping", "stopped"]}
+    pages = boto3.client("ec2", region_name=region).get_paginator("describe_instances").paginate(
+        Filters=[{"Name": name, "Values": values} for name, values in wanted.items()]
+    )
+    instances = [instance["InstanceId"] for page in pages for reservation in page["Reservations"] for instance in reservation["Instances"]]
+    return groups + sorted(instances)
 
 
 def delete(chosen, regions, account):
@@ -103,10 +121,10 @@ def delete(chosen, regions, account):
         print(f"  {region}: {'delete' if region in existing else 'there is no such stack'}")
     if not existing:
         return
-    # Without its role nobody finishes a swap: MaxSize and AZRebalance would stay as they are in the middle of it.
+    # Nobody would finish the swap: MaxSize and AZRebalance would stay as they are in the middle of it, a replica would run for ever.
     for region in existing:
-        if groups := groups_in_flight(region):
-            raise Stop(f"{region}: a swap is in flight on {', '.join(groups)}: run `spotward uninstall` first, or wait. Nothing was deleted")
+        if found := in_flight(region, chosen.stack):
+            raise Stop(f"{region}: a swap is in flight on {', '.join(found)}: run `spotward uninstall` first, or wait. Nothing was deleted")
     print(f"account {account}, stack {chosen.stack}: function, schedule, rules, queues, topic, log group with its lines, alarms, dashboard, roles.")
     print("Spot members stay in their groups, which go on as before. `spotward revert --all` before this brings them back to on-demand.")
     confirm(chosen, "Delete?")

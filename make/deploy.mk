@@ -4,7 +4,7 @@ ARCH ?= arm64
 STACK ?= spotward
 # Where the account's resources are to be served; one stack in each.
 REGIONS ?=
-# Template parameters, as PARAMETERS="Defaults=min-on-demand=1 TickRate=rate(2 minutes)" without spaces inside a value.
+# Template parameters, as PARAMETERS="Defaults=min-on-demand=1 TickRate='rate(2 minutes)'".
 PARAMETERS ?=
 PACKAGE = $(CARGO_TARGET_DIR)/package
 # A key that changes with the code, so that a stack set sees what is new.

@@ -11,6 +11,8 @@ import servers
 from product import binary
 from servers import ROOT, tool
 
+#: Stands for a directory with a package in it.
+PACKAGE = "package"
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 
 
@@ -57,7 +59,7 @@ def test_deployed_and_deleted_as_the_make_targets_do_it(ministack, tmp_path):
     assert code == 1 and f"{REGION}: create" in said and "YES=1" in said, said
     assert function.client("cloudformation").list_stacks()["StackSummaries"] == [], "without an answer nothing is done"
 
-    code, said = script(ministack, tmp_path, *deploy, "--parameters", "MemorySize=512 WatcherBucket=archives SavedQueries=false", "--yes")
+    code, said = script(ministack, tmp_path, *deploy, "--parameters", "MemorySize=512 WatcherBucket=archives SavedQueries=false TickRate='rate(2 minutes)'", "--yes")
     assert code == 0, said[-3000:]
     outputs = function.outputs()
     settings = function.client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])
@@ -66,6 +68,7 @@ def test_deployed_and_deleted_as_the_make_targets_do_it(ministack, tmp_path):
     assert "@" not in outputs["WatcherUserData"] and "${" not in outputs["WatcherUserData"]
     schedules = function.client("scheduler").list_schedules()["Schedules"]
     assert [schedule["Name"] for schedule in schedules] == ["spotward-tick"], "named after its stack: two deployments can live in one region"
+    assert function.client("scheduler").get_schedule(Name="spotward-tick")["ScheduleExpression"] == "rate(2 minutes)"
     rules = function.client("events").list_rules()["Rules"]
     assert len(rules) == 4
     for rule in rules:
@@ -78,11 +81,17 @@ def test_deployed_and_deleted_as_the_make_targets_do_it(ministack, tmp_path):
     tag = {"Key": "spotward:swap", "Value": "v1;id=0", "ResourceId": "web", "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
     scaling.create_auto_scaling_group(**group)
     scaling.create_or_update_tags(Tags=[tag])
+    ours = [{"Key": "spotward:stack", "Value": "spotward"}, {"Key": "spotward:role", "Value": "replica"}]
+    launch = {"ImageId": "ami-12345678", "InstanceType": "m5.large", "MinCount": 1, "MaxCount": 1}
+    born = function.client("ec2").run_instances(**launch, TagSpecifications=[{"ResourceType": "instance", "Tags": ours}])
+    replica = born["Instances"][0]["InstanceId"]
     code, said = script(ministack, tmp_path, *delete, "--yes")
-    assert code == 1 and "a swap is in flight on web" in said, said
+    assert code == 1 and f"a swap is in flight on web, {replica}" in said, said
     assert function.outputs(), "it is still there"
 
-    scaling.delete_tags(Tags=[tag])
+    function.client("ec2").terminate_instances(InstanceIds=[replica])
+    # Another deployment's swap is none of ours.
+    scaling.create_or_update_tags(Tags=[{**tag, "Value": "v1;id=0;by=another"}])
     code, said = script(ministack, tmp_path, *delete, "--yes")
     assert code == 0 and f"{REGION}: deleted" in said and "us-east-1: there is no such stack" in said, said
 
@@ -92,8 +101,13 @@ def test_deployed_and_deleted_as_the_make_targets_do_it(ministack, tmp_path):
     [
         (["deploy", "--regions", " ", "--package", "."], "no region"),
         (["deploy", "--regions", REGION, "--package", "/nowhere"], "run `make package ARCH=arm64` first"),
+        (["deploy", "--regions", REGION, "--package", PACKAGE, "--parameters", "TickRate=rate(2 minutes)"], "PARAMETERS = 'minutes)': allowed is"),
     ],
 )
 def test_wrong_input_is_told_before_anything_is_done(ministack, tmp_path, arguments, told):
+    if PACKAGE in arguments:
+        (tmp_path / "arm64").mkdir()
+        (tmp_path / "arm64/bootstrap").touch()
+        arguments = [tmp_path if argument == PACKAGE else argument for argument in arguments]
     code, said = script(ministack, tmp_path, *arguments, "--yes")
     assert code == 1 and told in said and "Traceback" not in said, said

@@ -22,7 +22,7 @@ use crate::failure::{Exit, Failure};
 use crate::fix::fix;
 use crate::money::{Currency, HOURS_PER_MONTH};
 use crate::output::{Output, Tone};
-use crate::plan::{self, GROUPS_AT_A_TIME, Report, unknown};
+use crate::plan::{self, Desk, GROUPS_AT_A_TIME, Markets, Report, unknown};
 use crate::prices::share;
 use crate::stock::{Stock, Where, days_before, histories, pattern, patterns, short_zone};
 
@@ -531,7 +531,9 @@ async fn for_groups(args: Args, config: &Config) -> Result<Exit, Failure> {
     let mut documents = Vec::new();
     let mut failures = Vec::new();
     let mut total = Saving::default();
-    let mut seen = futures_util::stream::iter(names.iter().map(|name| examine(&world, config, name)))
+    let markets = Markets::default();
+    let desk = Desk::new(&markets, config);
+    let mut seen = futures_util::stream::iter(names.iter().map(|name| examine(&world, &desk, config, name)))
         .buffered(GROUPS_AT_A_TIME)
         .enumerate();
     while let Some((at, advised)) = seen.next().await {
@@ -585,8 +587,13 @@ async fn for_groups(args: Args, config: &Config) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-async fn examine(world: &World, config: &Config, name: &GroupName) -> Result<Option<Advised>, CloudError> {
-    let Some(report) = plan::examine(world, config, name).await? else { return Ok(None) };
+async fn examine(
+    world: &World,
+    desk: &Desk<'_>,
+    config: &Config,
+    name: &GroupName,
+) -> Result<Option<Advised>, CloudError> {
+    let Some(report) = plan::examine(world, desk, name).await? else { return Ok(None) };
     let Report { look, enabled, savings, market, .. } = report;
     let advice = advise(&look.observation, &look.plan, market.as_deref(), config);
     Ok(Some(Advised {

@@ -4,6 +4,7 @@ use engine::view::{self, GroupPlan};
 use planner::model::Zone;
 use planner::policy::{Config, Policy};
 use planner::savings::Saving;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::calls::calls;
@@ -17,7 +18,7 @@ use crate::words;
 pub const VERSION: u32 = 1;
 
 /// One group.
-pub fn group(region: &str, report: &Report, config: &Config, currency: Currency) -> Value {
+fn group(region: &str, report: &Report, config: &Config, currency: Currency) -> Value {
     let Report { look, enabled, savings, worst_loss, .. } = report;
     let (group, plan) = (&look.observation.group, &look.plan);
     let shown = GroupPlan::of(look);
@@ -97,21 +98,46 @@ pub fn region(region: &str, tally: &Tally) -> Value {
     })
 }
 
+/// A whole plan.
+#[derive(Serialize)]
+pub struct Whole<'a> {
+    assumptions: String,
+    failed: &'a [Value],
+    groups: Groups<'a>,
+    kind: &'static str,
+    regions: &'a [Value],
+    v: u32,
+}
+
+/// Groups that were looked at, with their region: made into values one after the other, since all of them would take ten
+/// times as much memory.
+struct Groups<'a> {
+    seen: &'a [(String, Report)],
+    config: &'a Config,
+}
+
+impl Serialize for Groups<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(
+            self.seen.iter().map(|(region, report)| group(region, report, self.config, Currency::of(region))),
+        )
+    }
+}
+
 /// The whole document.
-pub fn whole(groups: Vec<Value>, failed: Vec<Value>, regions: Vec<Value>) -> String {
-    let document = json!({
-        "v": VERSION,
-        "kind": "plan",
-        "regions": regions,
-        "groups": groups,
-        "failed": failed,
-        "assumptions": crate::page::ASSUMPTIONS.split_whitespace().collect::<Vec<_>>().join(" "),
-    });
-    text(&document)
+pub fn whole(seen: &[(String, Report)], failed: &[Value], regions: &[Value], config: &Config) -> String {
+    text(&Whole {
+        assumptions: crate::page::ASSUMPTIONS.split_whitespace().collect::<Vec<_>>().join(" "),
+        failed,
+        groups: Groups { seen, config },
+        kind: "plan",
+        regions,
+        v: VERSION,
+    })
 }
 
 /// Indented, with a last newline.
-pub fn text(document: &Value) -> String {
+pub fn text(document: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(document).expect("plain values always serialize");
     text.push('\n');
     text

@@ -17,7 +17,7 @@ use crate::failure::{Exit, Failure};
 use crate::fix::fix;
 use crate::money::Currency;
 use crate::output::{Output, Tone, printable};
-use crate::plan::{Report, examine, prices, unknown};
+use crate::plan::{Desk, Markets, Report, examine, prices, unknown};
 use crate::{page, words};
 
 const EXAMPLES: &str = "\
@@ -72,7 +72,8 @@ pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
     let world = args.place.world(config).await?;
     let name = GroupName::new(&args.group);
     out.waiting_for(format!("looking at {name} in {}", world.region()));
-    let report = examine(&world, config, &name).await.map_err(|error| world.failure(&error))?;
+    let markets = Markets::default();
+    let report = examine(&world, &Desk::new(&markets, config), &name).await.map_err(|error| world.failure(&error))?;
     let Some(report) = report else { return Err(named(&name, unknown(&world))) };
     let observation = &report.look.observation;
     let group = &observation.group;

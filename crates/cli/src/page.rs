@@ -1,10 +1,9 @@
 //! One group's plan as a page for people.
 
 use engine::Look;
-use engine::view::GroupPlan;
 use planner::action::Action;
 use planner::budget::WorstLoss;
-use planner::model::Group;
+use planner::model::{Group, PurchaseOption};
 use planner::policy::{Config, Policy};
 use planner::reason::Blocker;
 use planner::savings::{Saving, Savings};
@@ -114,9 +113,11 @@ pub fn blocker_lines(blockers: &[Blocker], group: &Group) -> Vec<Line> {
 
 /// `desired 4 (min 1, max 6), 4 on-demand, 0 spot, on-demand floor 1`
 pub fn headline(report: &Report, config: &Config) -> String {
-    let GroupPlan { desired, min_size, max_size, on_demand, spot, swap, .. } = GroupPlan::of(&report.look);
+    let (group, swap) = (&report.look.observation.group, report.look.plan.swap);
+    let Group { desired, min_size, max_size, .. } = *group;
+    let (on_demand, spot) = (group.in_service(PurchaseOption::OnDemand), group.in_service(PurchaseOption::Spot));
     let sizes = format!("desired {desired} (min {min_size}, max {max_size})");
-    let floor = match Policy::of(&report.look.observation.group, config) {
+    let floor = match Policy::of(group, config) {
         Ok(policy) => format!(", on-demand floor {}", policy.min_on_demand.of(desired)),
         Err(_) => String::new(),
     };

@@ -1,19 +1,20 @@
 //! `spotward plan`: look, decide, say so, and stop.
 
-use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::snapshot::Snapshot;
-use engine::{Cloud, CloudError, Look, look};
+use engine::{Cloud, CloudError, Look, look_with};
 use futures_util::{StreamExt, stream};
 use planner::budget::{WorstLoss, worst_loss};
 use planner::market::Market;
-use planner::model::{GroupName, Observation};
+use planner::model::{GroupName, Observation, Platform};
+use planner::plan::{Plan, Planner};
 use planner::policy::{Config, Policy, enabled};
 use planner::reason::Blocker;
-use planner::savings::{Saving, Savings, savings};
+use planner::savings::{Saving, Savings};
 use serde_json::Value;
 
 use crate::cloud::{AsIfEnabled, World};
@@ -119,7 +120,7 @@ pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
         }
     }
     if args.json {
-        out.print(&document::whole(answer.groups, answer.failed, answer.regions));
+        out.print(&document::whole(&answer.groups, &answer.failed, &answer.regions, config));
     } else if answer.speaks_of_money && args.markdown {
         out.print(&format!("_{}_\n", ASSUMPTIONS.replace('\n', " ")));
     } else if answer.speaks_of_money {
@@ -130,7 +131,8 @@ pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
 
 /// What the regions have added up to so far.
 struct Answer {
-    groups: Vec<Value>,
+    /// With their region, for the document.
+    groups: Vec<(String, Report)>,
     failed: Vec<Value>,
     regions: Vec<Value>,
     exit: Exit,
@@ -202,6 +204,8 @@ async fn region(
         false => stream::iter([Ok(args.groups.iter().map(GroupName::new).collect())]).right_stream(),
     };
     let was_listed = Cell::new(false);
+    let markets = Markets::default();
+    let desk = Desk::new(&markets, config);
     let mut seen = BTreeSet::new();
     let names = pages.flat_map(|page| match page {
         Ok(names) => {
@@ -222,7 +226,7 @@ async fn region(
     let mut reports = std::pin::pin!(
         names
             .map(async |name| match name {
-                Ok(name) => (Some(name.clone()), examine(world, config, &name).await),
+                Ok(name) => (Some(name.clone()), examine(world, &desk, &name).await),
                 Err(error) => (None, Err(error)),
             })
             .buffered(GROUPS_AT_A_TIME)
@@ -231,15 +235,16 @@ async fn region(
         match report {
             Ok(Some(report)) => {
                 tally.add(&report);
-                if args.json {
-                    answer.groups.push(document::group(world.region(), &report, config, tally.currency));
-                } else if args.markdown {
+                if args.markdown {
                     pieces.push(markdown::piece(&report, config, tally.currency));
-                } else {
+                } else if people {
                     out.print(&page(&report, config, out, tally.currency));
                 }
                 if args.save_snapshot.is_some() {
-                    remember(&mut keep, report, config);
+                    remember(&mut keep, &report, config);
+                }
+                if args.json {
+                    answer.groups.push((world.region().to_owned(), report));
                 }
             }
             Ok(None) => failures.push((name, unknown(world))),
@@ -276,18 +281,60 @@ pub fn unknown(world: &World) -> Failure {
     )
 }
 
+/// The market of each platform that was met.
+#[derive(Default)]
+pub struct Markets([OnceCell<Arc<Market>>; Platform::ALL.len()]);
+
+/// Plans the groups of one region: what they have in common is worked out once.
+pub struct Desk<'m> {
+    config: &'m Config,
+    markets: &'m Markets,
+    planners: RefCell<BTreeMap<Platform, Planner<'m>>>,
+    bare: RefCell<Planner<'m>>,
+}
+
+impl<'m> Desk<'m> {
+    pub fn new(markets: &'m Markets, config: &'m Config) -> Desk<'m> {
+        Desk { config, markets, planners: RefCell::default(), bare: RefCell::new(Planner::new(None, config)) }
+    }
+
+    fn plan(&self, observation: &Observation, market: Option<&Arc<Market>>) -> Plan {
+        match market {
+            Some(market) => self.in_market(market, |planner| planner.plan(observation)),
+            None => self.bare.borrow_mut().plan(observation),
+        }
+    }
+
+    fn in_market<T>(&self, market: &Arc<Market>, work: impl FnOnce(&mut Planner<'_>) -> T) -> T {
+        let kept = Platform::ALL.iter().zip(&self.markets.0).find(|(platform, _)| **platform == market.platform);
+        match kept.map(|(_, kept)| kept.get_or_init(|| Arc::clone(market))) {
+            Some(kept) if Arc::ptr_eq(kept, market) => {
+                let mut planners = self.planners.borrow_mut();
+                work(planners.entry(market.platform).or_insert_with(|| Planner::new(Some(kept), self.config)))
+            }
+            // Prices were read anew in the meantime.
+            Some(_) | None => work(&mut Planner::new(Some(market), self.config)),
+        }
+    }
+}
+
 /// One group: its plan, or the one that would be if its owner asked for us.
-pub async fn examine(world: &World, config: &Config, name: &GroupName) -> Result<Option<Report>, CloudError> {
-    let Some(seen) = look(world, config, name).await? else { return Ok(None) };
+pub async fn examine(world: &World, desk: &Desk<'_>, name: &GroupName) -> Result<Option<Report>, CloudError> {
+    let config = desk.config;
+    let plan = |observation: &Observation, market: Option<&Arc<Market>>| desk.plan(observation, market);
+    let Some(seen) = look_with(world, name, plan).await? else { return Ok(None) };
     // A group whose owner did not ask and where nothing of ours is in flight: show what would be.
     let nobody_asked = seen.plan.blockers == [Blocker::NotEnabled];
     let seen = match nobody_asked {
-        true => look(&AsIfEnabled { world, config }, config, name).await?,
+        true => look_with(&AsIfEnabled { world, config }, name, plan).await?,
         false => Some(seen),
     };
     let Some(look) = seen else { return Ok(None) };
     let (savings, market) = match prices(world, &look.observation).await {
-        Ok(market) => (Ok(savings(&look.observation, &look.plan, &market, config)), Some(market)),
+        Ok(market) => {
+            let savings = desk.in_market(&market, |planner| planner.savings(&look.observation, &look.plan));
+            (savings.ok_or_else(|| "there is no market".to_owned()), Some(market))
+        }
         Err(why) => (Err(why), None),
     };
     let swaps_left = savings.as_ref().map_or(0, |savings| savings.swaps_left);
@@ -413,9 +460,9 @@ impl Tally {
 // ---- what was seen ----
 
 /// What was seen, not what was supposed: the enabling tag goes again where we put it.
-fn remember(keep: &mut Snapshot, report: Report, config: &Config) {
+fn remember(keep: &mut Snapshot, report: &Report, config: &Config) {
     let Report { look, enabled: asked, market, .. } = report;
-    let mut observation = look.observation;
+    let mut observation = look.observation.clone();
     if !asked && enabled(&observation.group, config).is_some() {
         observation.group.tags.remove(&config.enable_key);
     }
@@ -423,7 +470,7 @@ fn remember(keep: &mut Snapshot, report: Report, config: &Config) {
     if let Some(market) = market
         && !keep.markets.iter().any(|kept| kept.platform == market.platform)
     {
-        keep.markets.push(Market::clone(&market));
+        keep.markets.push(Market::clone(market));
     }
 }
 

@@ -121,6 +121,15 @@ fn is_in_flight(group: &Group) -> bool {
 
 /// One group in full detail, and its plan. Reads only.
 pub async fn look(cloud: &impl Cloud, config: &Config, name: &GroupName) -> Result<Option<Look>, CloudError> {
+    look_with(cloud, name, |observation, market| plan(observation, market.map(|market| &**market), config)).await
+}
+
+/// The same for somebody who plans many groups, and lets them share what they have in common.
+pub async fn look_with(
+    cloud: &impl Cloud,
+    name: &GroupName,
+    plan: impl Fn(&Observation, Option<&Arc<Market>>) -> Plan,
+) -> Result<Option<Look>, CloudError> {
     let mut market: Option<Arc<Market>> = None;
     let mut closer: Option<InstanceId> = None;
     let mut observation = match observe(cloud, name, None).await? {
@@ -131,7 +140,7 @@ pub async fn look(cloud: &impl Cloud, config: &Config, name: &GroupName) -> Resu
     // Each turn satisfies one need; a victim that turns out to be protected makes way for the next.
     let limit = 4 + observation.group.members.len();
     for _ in 0..limit {
-        let plan = plan(&observation, market.as_deref(), config);
+        let plan = plan(&observation, market.as_ref());
         match &plan.need {
             None => return Ok(Some(Look { observation, plan })),
             Some(Need::Market(platform)) => market = Some(cloud.market(*platform).await?),
@@ -146,7 +155,7 @@ pub async fn look(cloud: &impl Cloud, config: &Config, name: &GroupName) -> Resu
             remember(&mut explored, &mut observation);
         }
     }
-    let plan = plan(&observation, market.as_deref(), config);
+    let plan = plan(&observation, market.as_ref());
     Ok(Some(Look { observation, plan }))
 }
 

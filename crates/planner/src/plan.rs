@@ -22,6 +22,7 @@ use crate::preflight::{self, Moment, Strictness};
 use crate::reason::{Blocker, Reason, StrayReason, Wait};
 use crate::rescue;
 use crate::risk::{Estimate, Risk};
+use crate::savings::{Savings, savings_among};
 use crate::swap::{Step, Swap};
 
 /// What we want now: at most one action, and why everything else is left alone.
@@ -110,6 +111,12 @@ impl<'a> Planner<'a> {
         let Observation { now, group } = observation;
         let wishes = wishes_among(group, self.config, &mut self.policies);
         plan_for(observation, wishes, self.market, self.choices.as_mut(), self.config, *now)
+    }
+
+    /// What the group of a plan costs and saves; `None` without a market.
+    pub fn savings(&mut self, observation: &Observation, plan: &Plan) -> Option<Savings> {
+        let policy = self.policies.of(&observation.group, self.config).ok();
+        Some(savings_among(observation, plan, policy.as_ref(), self.choices.as_mut()?))
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! An estimate for people, never a reason to act: [`choose`](crate::choose) decides what is cheap enough.
 
-use std::collections::BTreeMap;
 use std::ops::Add;
+use std::sync::Arc;
 
 use crate::action::{Action, Launch};
-use crate::choose::{Choice, NoPool, Pools};
+use crate::choose::Choices;
 use crate::market::Market;
 use crate::model::{
     Group, InstanceId, InstanceType, LaunchFacts, LifecycleState, Member, Observation, Price, PurchaseOption, Role,
@@ -74,7 +74,19 @@ impl Savings {
 
 /// The estimate for one group. `market` is the one of its platform; `plan` is the plan from the same look.
 pub fn savings(observation: &Observation, plan: &Plan, market: &Market, config: &Config) -> Savings {
-    let group = &observation.group;
+    let policy = Policy::of(&observation.group, config).ok().map(Arc::new);
+    savings_among(observation, plan, policy.as_ref(), &mut Choices::new(market))
+}
+
+/// The same among other groups. Without a policy: what an owner means whose settings cannot be understood is not
+/// guessed.
+pub(crate) fn savings_among(
+    observation: &Observation,
+    plan: &Plan,
+    policy: Option<&Arc<Policy>>,
+    choices: &mut Choices<'_>,
+) -> Savings {
+    let (group, market) = (&observation.group, choices.market());
     let launch = group.details.as_ref().and_then(|details| details.launch.as_ref()?.as_ref().ok());
     let mut savings = costs(group, launch, market);
     let current = current_swap(group, plan, market);
@@ -85,29 +97,20 @@ pub fn savings(observation: &Observation, plan: &Plan, market: &Market, config: 
         savings.left = saving.unwrap_or_default();
         savings.swaps_left = u32::from(saving.is_some());
     }
-    // What an owner means whose settings cannot be understood is not guessed.
-    let (Some(launch), Ok(policy)) = (launch, Policy::of(group, config)) else { return savings };
+    let (Some(launch), Some(policy)) = (launch, policy) else { return savings };
 
     let desired = group.journal().and_then(Result::ok).map_or(group.desired, |journal| journal.desired);
     let floor = policy.min_on_demand.of(desired);
     let above_floor = group.in_service(PurchaseOption::OnDemand).saturating_sub(floor) as usize;
-    // Types are judged once per type of victim, pools once per type and zone, as in a plan.
-    let mut choices: BTreeMap<&InstanceType, Result<Choice<'_>, NoPool>> = BTreeMap::new();
-    let mut answers: BTreeMap<(&InstanceType, &Zone), Result<Pools, NoPool>> = BTreeMap::new();
     for member in &group.members {
         if victims_done.len() >= above_floor {
             break;
         }
-        if victims_done.contains(&&member.id) || !may_be_victim(member, observation, &policy) {
+        if victims_done.contains(&&member.id) || !may_be_victim(member, observation, policy) {
             continue;
         }
-        let pools = answers.entry((&member.instance_type, &member.zone)).or_insert_with(|| {
-            let choice = choices
-                .entry(&member.instance_type)
-                .or_insert_with(|| Choice::new(&member.instance_type, launch, PurchaseOption::Spot, market, &policy));
-            choice.as_ref().map_err(Clone::clone)?.pools(&member.zone)
-        });
-        let Ok(pools) = pools else { continue };
+        let chosen = choices.of(&member.instance_type, launch, PurchaseOption::Spot, policy);
+        let Ok(pools) = choices.pools(chosen, &member.zone) else { continue };
         let Some(before) = price_of(&member.instance_type, &member.zone, member.purchase, market) else { continue };
         let Some(saving) = Saving::between(before, pools.iter().map(|pool| pool.price)) else { continue };
         victims_done.push(&member.id);
