@@ -288,7 +288,7 @@ fn understood(shown: &str, text: &str) -> (Vec<Record>, Option<String>) {
 
 /// Prices alone are no ledger.
 fn speaks_of_instances(records: &[Record]) -> bool {
-    !records.iter().all(|record| matches!(record, Record::Price(_)))
+    records.iter().any(|record| !matches!(record, Record::Price(_)))
 }
 
 fn nothing(paths: &[PathBuf]) -> Failure {
