@@ -9,8 +9,8 @@ use engine::CloudError;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use planner::model::{
-    Activity, Details, Group, GroupName, InstanceId, LaunchFacts, LaunchSource, LifecycleState, Observation,
-    PurchaseOption, Role, RunState, tag,
+    Activity, Details, Group, GroupName, InstanceId, LaunchFacts, LaunchSource, Observation, PurchaseOption, Role,
+    RunState, tag,
 };
 
 use crate::Aws;
