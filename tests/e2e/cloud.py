@@ -215,8 +215,8 @@ class Cloud:
 
 
 def endpoints(stage_url):
-    """The SDK's variables that point EC2, Auto Scaling, the load balancers and prices at the stage."""
-    services = ("EC2", "AUTO_SCALING", "ELASTIC_LOAD_BALANCING_V2", "ELASTIC_LOAD_BALANCING", "PRICING", "STS", "IAM")
+    """The SDK's variables that point every service that the product's binaries call at the stage."""
+    services = ("EC2", "AUTO_SCALING", "ELASTIC_LOAD_BALANCING_V2", "ELASTIC_LOAD_BALANCING", "PRICING", "STS", "IAM", "SQS", "SERVICE_QUOTAS")
     return {f"AWS_ENDPOINT_URL_{service}": stage_url for service in services}
 
 

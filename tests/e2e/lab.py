@@ -59,6 +59,9 @@ def write(region):
     """The variables, with waits set short: instances of the stage boot at once."""
     wanted = region.environment(SPOTWARD_DEFAULTS=product.defaults(retry_window="30s"), AWS_DEFAULT_REGION=region.region)
     lines = [f"export {key}={shlex.quote(value)}" for key, value in sorted(wanted.items()) if key.startswith("AWS_") or key == "SPOTWARD_DEFAULTS"]
+    # Whatever else is asked, by the AWS CLI for instance, is asked here as well, and as nobody else.
+    lines.append(f"export AWS_ENDPOINT_URL={region.stage_url}")
+    lines.insert(0, "unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_ROLE_ARN AWS_WEB_IDENTITY_TOKEN_FILE")
     lines.append(f"export PATH={shlex.quote(str(pathlib.Path(product.binary('spotward')).parent))}:$PATH")
     ENVIRONMENT.parent.mkdir(exist_ok=True)
     ENVIRONMENT.write_text("\n".join(lines) + "\n")

@@ -25,6 +25,11 @@ PAUSE_SECONDS = "0.1"
 AGENT = "aws-sdk-rust"
 
 
+def called(cloud, since=0):
+    """The actions that the product has called, as IAM names them."""
+    return {f"{call['service']}:{call['action']}" for call in cloud.control.calls(since, agent=AGENT)}
+
+
 def binary(name):
     """A release binary, as built by `make build`."""
     path = ROOT / os.environ.get("SPOTWARD_BIN_DIR", "target/release") / name

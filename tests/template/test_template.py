@@ -97,6 +97,15 @@ def test_the_role_allows_what_the_code_calls_and_nothing_else(statements):
     assert allowed(statements) - called - DEPENDENT == set(), "the role allows what no code calls"
 
 
+def test_the_policy_for_looking_is_the_reading_part_of_the_role(statements):
+    told = json.loads(re.search(r"```json\n(.*?)```", (ROOT / "docs/security.md").read_text(), re.S)[1])
+    [look] = [statement for statement in told["Statement"] if statement["Sid"] == "Look"]
+    reads = {action for action in allowed(statements) if is_read(action) and not action.startswith(("sqs:", "logs:"))}
+    # `--region all` asks which there are.
+    assert set(look["Action"]) == reads | {"ec2:DescribeRegions"}
+    assert all(is_read(action) for statement in told["Statement"] for action in actions(statement) if action != "logs:FilterLogEvents")
+
+
 def test_no_wildcards_in_actions(statements):
     assert [a for a in allowed(statements) if "*" in a] == []
 

@@ -22,6 +22,8 @@ pub enum Service {
     Pricing,
     /// SQS.
     Queue,
+    /// Service Quotas.
+    Quotas,
     /// STS.
     Identity,
 }
@@ -161,6 +163,12 @@ const QUEUE: &[(&str, Kind)] = &[
     ("KmsDisabled", Kind::Denied),
 ];
 
+const QUOTAS: &[(&str, Kind)] = &[
+    ("NoSuchResourceException", Kind::NotFound),
+    ("ServiceException", Kind::Throttled),
+    ("DependencyAccessDeniedException", Kind::Denied),
+];
+
 /// Auto Scaling says nearly everything by `ValidationError`; only the text tells. First match decides.
 const AUTO_SCALING_TEXTS: &[(&str, Kind)] = &[
     ("already part of autoscalinggroup", Kind::Conflict),
@@ -184,6 +192,7 @@ pub fn sort(service: Service, code: &str, message: &str) -> Kind {
         Service::LoadBalancing => LOAD_BALANCING,
         Service::Pricing => PRICING,
         Service::Queue => QUEUE,
+        Service::Quotas => QUOTAS,
         Service::Identity => &[],
     };
     if let Some((_, kind)) = own.iter().chain(EVERYWHERE).find(|(known, _)| *known == code) {

@@ -52,6 +52,8 @@ pub struct Clients {
     pub load_balancing_v2: aws_sdk_elasticloadbalancingv2::Client,
     /// Price list.
     pub pricing: aws_sdk_pricing::Client,
+    /// Quotas of the account. Made into a client by whoever asks: the function never does, and so does not carry its code.
+    pub quotas: aws_sdk_servicequotas::Config,
     /// Queue between the tick and the groups.
     pub sqs: aws_sdk_sqs::Client,
     /// Whose credentials these are.
@@ -105,6 +107,7 @@ impl Aws {
             load_balancing: aws_sdk_elasticloadbalancing::Client::new(&sdk),
             load_balancing_v2: aws_sdk_elasticloadbalancingv2::Client::new(&sdk),
             pricing: aws_sdk_pricing::Client::from_conf(pricing.build()),
+            quotas: aws_sdk_servicequotas::Config::new(&sdk),
             sqs: aws_sdk_sqs::Client::new(&sdk),
             sts: aws_sdk_sts::Client::new(&sdk),
         };

@@ -9,8 +9,8 @@ use engine::CloudError;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use planner::model::{
-    Activity, Details, Group, GroupName, InstanceId, LaunchFacts, LaunchSource, LifecycleState, Observation,
-    PurchaseOption, Role, RunState, tag,
+    Activity, Details, Group, GroupName, InstanceId, LaunchFacts, LaunchSource, Observation, PurchaseOption, Role,
+    RunState, tag,
 };
 
 use crate::Aws;
@@ -603,18 +603,11 @@ impl Aws {
         Ok(found.map(|strategy| strategy.as_str().to_owned()))
     }
 
-    /// The latest activities, where they matter: before anything starts, and once the replica is a member. Our
-    /// own removal of a member was answered with the activity that counts: then nothing is asked.
+    /// The latest activities, where they matter: before anything starts, and from the journal on. Our own removal of a
+    /// member was answered with the activity that counts: then nothing is asked.
     async fn activities(&self, group: &Group) -> Result<Option<Vec<Activity>>, CloudError> {
         match group.journal() {
             Some(Ok(journal)) => {
-                let victim_serves =
-                    group.member(&journal.victim).is_some_and(|victim| victim.lifecycle == LifecycleState::InService);
-                let replica_outside = group.member(&journal.replica).is_none()
-                    && group.replica(&journal.replica).is_some_and(|replica| replica.state.is_alive());
-                if victim_serves && replica_outside {
-                    return Ok(None);
-                }
                 let ending = self.memory().endings.get(&group.name).cloned();
                 let concerns = |ending: &Activity| {
                     ending.instance.as_ref().is_some_and(|id| *id == journal.victim || *id == journal.replica)

@@ -1,16 +1,21 @@
 //! What these credentials are and may do, and what the account has: facts for `spotward doctor`. Changes nothing: what
 //! would change something is asked as EC2's dry run, with names that do not exist.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_autoscaling::operation::describe_auto_scaling_groups::builders::DescribeAutoScalingGroupsFluentBuilder;
 use aws_sdk_autoscaling::types as asg;
 use aws_sdk_ec2::types as ec2;
 use aws_sdk_sqs::types::QueueAttributeName;
 use engine::CloudError;
-use planner::model::{GroupName, Platform, tag};
+use planner::model::{GroupName, InstanceType, Platform, tag};
 
 use crate::Aws;
 use crate::error::{Kind, Refused, Service, refused};
-use crate::observe::{GROUPS_PER_PAGE, filter};
+use crate::observe::{GROUPS_PER_PAGE, INSTANCES_PER_PAGE, filter};
+
+/// EC2 takes no more names in one question for types.
+const TYPES_PER_CALL: usize = 100;
 
 /// Who the caller is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +54,20 @@ pub struct Queues {
     pub waiting: u32,
     /// Groups that were given up after several attempts.
     pub dead: u32,
+}
+
+/// "All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests", in vCPUs.
+/// <https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html>
+pub const SPOT_QUOTA: &str = "L-34B43A08";
+
+/// Families that count against [`SPOT_QUOTA`]; every other has a quota of its own.
+const STANDARD: [&str; 11] = ["a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"];
+
+/// Whether spot instances of this type count against [`SPOT_QUOTA`].
+pub fn is_standard(instance_type: &InstanceType) -> bool {
+    let name = instance_type.as_str();
+    let family = &name[..name.find(|letter: char| !letter.is_ascii_lowercase()).unwrap_or(name.len())];
+    STANDARD.contains(&family)
 }
 
 /// EC2's answer to a dry run that would have been allowed.
@@ -213,6 +232,52 @@ impl Aws {
             .await
             .map_err(refused(Service::Ec2, "DescribeSpotInstanceRequests"))?;
         Ok(!answer.spot_instance_requests().is_empty())
+    }
+
+    /// How many vCPUs of standard types may run as spot in this region at a time: [`SPOT_QUOTA`].
+    pub async fn spot_quota(&self) -> Result<u32, CloudError> {
+        let quotas = aws_sdk_servicequotas::Client::from_conf(self.clients.quotas.clone());
+        let request = quotas.get_service_quota().service_code("ec2").quota_code(SPOT_QUOTA);
+        let answer = request.send().await.map_err(refused(Service::Quotas, "GetServiceQuota"))?;
+        let value = answer.quota().and_then(|quota| quota.value());
+        // The cast saturates: whatever is not a count of vCPUs is none, or more than anybody can run.
+        value
+            .map(|vcpus| vcpus as u32)
+            .ok_or_else(|| CloudError::NotFound(format!("GetServiceQuota: the answer has no value for {SPOT_QUOTA}")))
+    }
+
+    /// All spot instances of the account in this region that run or are about to, by type.
+    pub async fn running_spot(&self) -> Result<BTreeMap<InstanceType, u32>, CloudError> {
+        let filters = vec![
+            filter("instance-lifecycle".to_owned(), ["spot".to_owned()]),
+            filter("instance-state-name".to_owned(), ["pending".to_owned(), "running".to_owned()]),
+        ];
+        let pages = self.clients.ec2.describe_instances().set_filters(Some(filters));
+        let mut pages = pages.max_results(INSTANCES_PER_PAGE).into_paginator().send();
+        let mut running = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(refused(Service::Ec2, "DescribeInstances"))?;
+            let instances = page.reservations().iter().flat_map(|reservation| reservation.instances());
+            for name in instances.filter_map(|instance| instance.instance_type()) {
+                *running.entry(InstanceType::new(name.as_str())).or_default() += 1;
+            }
+        }
+        Ok(running)
+    }
+
+    /// vCPUs of these types.
+    pub async fn vcpus(&self, types: &[InstanceType]) -> Result<BTreeMap<InstanceType, u32>, CloudError> {
+        let mut vcpus = BTreeMap::new();
+        for types in types.chunks(TYPES_PER_CALL) {
+            let names = types.iter().map(|name| name.as_str().into()).collect();
+            let request = self.clients.ec2.describe_instance_types().set_instance_types(Some(names));
+            let answer = request.send().await.map_err(refused(Service::Ec2, "DescribeInstanceTypes"))?;
+            vcpus.extend(answer.instance_types().iter().filter_map(|seen| {
+                let count = seen.v_cpu_info()?.default_v_cpus()?;
+                Some((InstanceType::new(seen.instance_type()?.as_str()), u32::try_from(count).ok()?))
+            }));
+        }
+        Ok(vcpus)
     }
 
     /// The queues of this deployment; `None` if it is not deployed in this region.

@@ -57,7 +57,7 @@ Exit status:
 pub struct Args {
     #[command(flatten)]
     from_where: Where,
-    /// One JSON document on stdout
+    /// One JSON document on stdout (docs/schema: advise-types, or advise-groups)
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -409,7 +409,8 @@ fn row(offer: &Offer, bid: &Bid, first: bool, region: &str, currency: Currency) 
     let unknown = || "?".to_owned();
     let of_type = |text: String| (Tone::Plain, if first { text } else { String::new() });
     let price = |price: Price| currency.price(price);
-    let gib = offer.facts.memory_mib as f64 / 1024.0;
+    // 0.5, 16, and what is not so round in two digits: t1.micro has 627 MiB.
+    let gib = (offer.facts.memory_mib as f64 / 10.24).round() / 100.0;
     let zone = bid.quote.zone.as_ref().map_or("*".to_owned(), |zone| short_zone(zone.as_str(), region).to_owned());
     let (tone, spot) = match (bid.sold_out, bid.quote.spot) {
         (true, _) => (Tone::Bad, "sold out".to_owned()),
@@ -569,6 +570,9 @@ async fn for_groups(args: Args, config: &Config) -> Result<Exit, Failure> {
         })));
     } else {
         let count = names.len() - failures.len();
+        if count == 0 && !failures.is_empty() {
+            return Ok(exit);
+        }
         let noun = if count == 1 { "group" } else { "groups" };
         let sum = if total == Saving::default() {
             String::new()

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use engine::CloudError;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, SESSION_OVER};
 
 /// What it is called; found on `PATH`.
 pub const PROGRAM: &str = "aws";
@@ -18,8 +18,10 @@ pub enum NoAnswer {
     Refused(String),
 }
 
-/// What the AWS CLI says of credentials that are missing, over, or not enough.
-const DENIED: [&str; 5] = ["AccessDenied", "ExpiredToken", "credential", "security token", "sso login"];
+/// What the AWS CLI says of a session that is over …
+const OVER: [&str; 4] = ["ExpiredToken", "SSO", "sso login", "Token has expired"];
+/// … and of credentials that are missing, wrong, or not enough.
+const DENIED: [&str; 3] = ["AccessDenied", "credential", "security token"];
 /// What it says if it reached nobody, or was told to wait.
 const LATER: [&str; 4] = ["Could not connect", "timeout", "Throttling", "Rate exceeded"];
 
@@ -33,7 +35,9 @@ impl NoAnswer {
             Self::Refused(said) => said,
         };
         let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
-        let hint = if has(&DENIED) {
+        let hint = if has(&OVER) {
+            SESSION_OVER.to_owned()
+        } else if has(&DENIED) {
             Failure::aws(&CloudError::Denied(said.clone())).hint
         } else if has(&LATER) {
             Failure::aws(&CloudError::Throttled(said.clone())).hint
@@ -54,7 +58,7 @@ pub fn ask(program: &str, region: &str, output: &str, arguments: &[&str]) -> Res
     let mut command = Command::new(program);
     command.args(["--region", region, "--output", output]).args(arguments);
     // Version 2 has a flag for it as well, which version 1 does not know.
-    command.env("AWS_PAGER", "").stdin(Stdio::null());
+    command.env("AWS_PAGER", "").env("AWS_CLI_AUTO_PROMPT", "off").stdin(Stdio::null());
     let done =
         command.output().map_err(|error| NoAnswer::NoProgram(format!("{program} cannot be started: {error}")))?;
     if done.status.success() {
@@ -62,4 +66,25 @@ pub fn ask(program: &str, region: &str, output: &str, arguments: &[&str]) -> Res
     }
     let said = String::from_utf8_lossy(&done.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
     Err(NoAnswer::Refused(if said.is_empty() { format!("{program}: {}", done.status) } else { said }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_the_hint_that_helps() {
+        let hint = |said: &str| NoAnswer::Refused(said.to_owned()).failure("use something else").hint;
+        let sso = "The SSO session associated with this profile has expired or is otherwise invalid. To refresh this SSO \
+                   session run aws sso login with the corresponding profile.";
+        for over in [sso, "An error occurred (ExpiredTokenException) when calling the FilterLogEvents operation"] {
+            assert_eq!(hint(over), SESSION_OVER);
+        }
+        assert!(hint("Unable to locate credentials.").starts_with("no credentials that work"));
+        assert!(hint("An error occurred (AccessDenied): not authorized").contains("in IAM"));
+        assert!(hint("Could not connect to the endpoint URL").starts_with("the network"));
+        assert!(hint("The config profile (ops) could not be found").ends_with("or use something else"));
+        let missing = NoAnswer::NoProgram("aws cannot be started".to_owned()).failure("use something else");
+        assert_eq!((missing.exit, missing.hint.ends_with("or use something else")), (Exit::User, true));
+    }
 }

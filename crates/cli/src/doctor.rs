@@ -1,10 +1,13 @@
 //! `spotward doctor`: is everything there that the other commands need, and how to mend what is not. Changes nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use aws::Aws;
-use aws::probe::{Probe, Verdict};
-use engine::CloudError;
+use aws::probe::{Probe, SPOT_QUOTA, Verdict, is_standard};
+use engine::{Cloud, CloudError, Scope};
 use futures_util::StreamExt;
-use planner::policy::Config;
+use planner::model::{Group, InstanceType, LifecycleState, Member, PurchaseOption};
+use planner::policy::{Config, Policy};
 use serde_json::{Value, json};
 
 use crate::args;
@@ -22,9 +25,7 @@ Examples:
 Exit status:
   0  nothing is wrong
   1  a mistake of the caller: no region, wrong flag
-  3  something is wrong: no credentials, or a permission is missing
-
-What it cannot look at it says, with the command that does: the quota for spot vCPUs, which only Service Quotas tells.";
+  3  something is wrong: no credentials, a permission is missing, or the quota leaves no room for one spot instance";
 
 /// Check credentials, permissions and the account, and say how to mend what is wrong
 ///
@@ -100,7 +101,7 @@ pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
             checks.push(permissions("reading", "plan, explain, status", aws.probe_reads().await));
             checks.push(permissions("writing", "run", aws.probe_writes().await));
             checks.push(spot_role(aws).await);
-            checks.push(quota());
+            checks.push(quota(aws, &world, config).await);
             checks.push(deployment(aws, config).await);
             checks.push(groups(&world, config).await);
         }
@@ -177,11 +178,82 @@ async fn spot_role(aws: &Aws) -> Check {
     }
 }
 
-/// Service Quotas is a service of its own, whose client would be carried by everybody for this one number.
-fn quota() -> Check {
-    let command = "`aws service-quotas get-service-quota --service-code ec2 --quota-code L-34B43A08` tells how many vCPUs \
-                   of standard types may run as spot at a time";
-    check("spot quota", Outcome::Unknown, "not looked at", Some(command.to_owned()))
+/// vCPUs of standard types, as EC2 counts them against the quota.
+struct Vcpus {
+    /// All that run as spot in the account's region, whoever started them.
+    running: u32,
+    /// What the on-demand members above the floors of the enabled groups have: so many more once they are converted, or
+    /// some more where a larger type is cheaper.
+    left: u32,
+    /// The smallest of these members.
+    least: Option<u32>,
+}
+
+async fn quota(aws: &Aws, world: &World, config: &Config) -> Check {
+    let name = "spot quota";
+    let vcpus = match vcpus(aws, world, config).await {
+        Ok(vcpus) => vcpus,
+        Err(error) => return unknown(name, &error),
+    };
+    match aws.spot_quota().await {
+        Ok(quota) => judged(name, quota, &vcpus, world.region()),
+        Err(error) => {
+            let Failure { what, hint, .. } = Failure::aws(&error);
+            let by_hand = format!(
+                "by hand: `aws --region {} service-quotas get-service-quota --service-code ec2 --quota-code {SPOT_QUOTA}`",
+                world.region()
+            );
+            let fix = if matches!(error, CloudError::Denied(_)) { hint } else { by_hand };
+            check(name, Outcome::Unknown, format!("{what}; {}", vcpus.told()), Some(fix))
+        }
+    }
+}
+
+fn judged(name: &'static str, quota: u32, vcpus: &Vcpus, region: &str) -> Check {
+    let wanted = vcpus.running + vcpus.left;
+    let text = format!("{quota} vCPUs of standard types may run as spot; {}", vcpus.told());
+    if wanted <= quota {
+        return check(name, Outcome::Good, text, None);
+    }
+    let has_room = vcpus.least.is_none_or(|least| vcpus.running + least <= quota);
+    let fix = format!(
+        "ask for more: `aws --region {region} service-quotas request-service-quota-increase --service-code ec2 \
+         --quota-code {SPOT_QUOTA} --desired-value {wanted}`; until then a launch beyond it fails, and its group stays \
+         as it is"
+    );
+    check(name, if has_room { Outcome::Note } else { Outcome::Wrong }, text, Some(fix))
+}
+
+impl Vcpus {
+    fn told(&self) -> String {
+        format!("{} do, and {} more will once the enabled groups are converted", self.running, self.left)
+    }
+}
+
+async fn vcpus(aws: &Aws, world: &World, config: &Config) -> Result<Vcpus, CloudError> {
+    let running = aws.running_spot().await?;
+    let seen = world.observe(&Scope::Enabled).await?;
+    let members = seen.iter().flat_map(|seen| above_the_floor(&seen.group, config));
+    let members: Vec<&InstanceType> = members.filter(|name| is_standard(name)).collect();
+    let running = running.into_iter().filter(|(name, _)| is_standard(name)).collect::<BTreeMap<_, _>>();
+    let types: BTreeSet<&InstanceType> = running.keys().chain(members.iter().copied()).collect();
+    let sizes = aws.vcpus(&types.into_iter().cloned().collect::<Vec<_>>()).await?;
+    let of = |name: &InstanceType| sizes.get(name).copied().unwrap_or(0);
+    Ok(Vcpus {
+        running: running.iter().map(|(name, count)| count * of(name)).sum(),
+        left: members.iter().map(|name| of(name)).sum(),
+        least: members.iter().map(|name| of(name)).min(),
+    })
+}
+
+/// Types of the on-demand members that spot may take the place of: as many as are above the floor, whichever they are.
+fn above_the_floor<'a>(group: &'a Group, config: &Config) -> impl Iterator<Item = &'a InstanceType> {
+    // A group whose settings cannot be understood is left alone.
+    let floor = Policy::of(group, config).map_or(u32::MAX, |policy| policy.min_on_demand.of(group.desired));
+    let count = group.in_service(PurchaseOption::OnDemand).saturating_sub(floor);
+    let on_demand =
+        |member: &&Member| member.lifecycle == LifecycleState::InService && member.purchase == PurchaseOption::OnDemand;
+    group.members.iter().filter(on_demand).take(count as usize).map(|member| &member.instance_type)
 }
 
 async fn deployment(aws: &Aws, config: &Config) -> Check {
@@ -260,4 +332,27 @@ fn said(world: &World, config: &Config, checks: &[Check]) -> Value {
         "deployment": config.stack,
         "checks": checks,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten vCPUs run as spot, eight are left to convert, in members of two and more.
+    const COUNTED: Vcpus = Vcpus { running: 10, left: 8, least: Some(2) };
+
+    #[test]
+    fn a_quota_that_stops_a_conversion_is_told_and_one_that_stops_every_swap_is_wrong() {
+        let of = |quota| judged("spot quota", quota, &COUNTED, "us-east-1");
+        assert_eq!([18, 17, 12, 11, 0].map(|quota| of(quota).outcome), {
+            use Outcome::{Good, Note, Wrong};
+            [Good, Note, Note, Wrong, Wrong]
+        });
+        assert!(of(18).fix.is_none());
+        let fix = of(17).fix.unwrap_or_default();
+        assert!(fix.contains("--quota-code L-34B43A08 --desired-value 18"), "{fix}");
+        // Nothing is left to convert: whatever runs already runs.
+        let settled = Vcpus { running: 10, left: 0, least: None };
+        assert_eq!(judged("spot quota", 8, &settled, "us-east-1").outcome, Outcome::Note);
+    }
 }

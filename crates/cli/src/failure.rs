@@ -82,6 +82,9 @@ impl Failure {
     }
 }
 
+/// For whoever was somebody until a while ago.
+pub const SESSION_OVER: &str = "the session is over: log in again (`aws sso login`)";
+
 /// The error without the debug form that the SDK adds to failures of the network, and without the list of all places
 /// where no credentials were found; `--verbose` shows both.
 pub fn one_line(error: &CloudError) -> String {
@@ -93,7 +96,7 @@ pub fn one_line(error: &CloudError) -> String {
 
 fn hint(error: &CloudError, what: &str) -> &'static str {
     match error {
-        CloudError::Denied(_) if what.contains("ExpiredToken") => "the session is over: log in again (`aws sso login`)",
+        CloudError::Denied(_) if what.contains("ExpiredToken") => SESSION_OVER,
         CloudError::Denied(_) if what.to_lowercase().contains("credential") => {
             "no credentials that work: set AWS_PROFILE or AWS_ACCESS_KEY_ID, or log in (`aws sso login`)"
         }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use planner::policy::{ALIAS_NAMESPACE, Config};
+use planner::model::Tags;
+use planner::policy::{ALIAS_NAMESPACE, Config, Policy};
 use planner::predecessor::{Translated, Translation, translate};
 use planner::traces::TaggedGroup;
 use serde_json::{Value, json};
@@ -141,18 +142,31 @@ fn page(name: &str, translation: &Translation, config: &Config, out: &Output) ->
     let mut new: Vec<&(String, String)> = translation.tags.iter().filter_map(|line| line.becomes.as_ref()).collect();
     new.sort();
     new.dedup();
-    if !new.is_empty() {
+    // Who copies a command that disables the group has not been helped.
+    let (good, bad): (Vec<_>, Vec<_>) = new.into_iter().partition(|(key, value)| is_understood(key, value, config));
+    if !good.is_empty() {
         text.push_str("  The old tags are read as they are. To write the same in our own words:\n");
-        for (key, value) in new {
+        for (key, value) in good {
             text.push_str(&format!("    {}\n", command_line(name, key, value)));
         }
     }
+    for (key, _) in bad {
+        text.push_str(&format!("  {key} has to wait until its value is one that is allowed.\n"));
+    }
     if !translation.enabled {
         let Config { enable_key, enable_value, .. } = config;
-        text.push_str("  To enable the group, last of all:\n");
+        text.push_str(match translation.problems.is_empty() {
+            true => "  To enable the group, last of all:\n",
+            false => "  To enable the group, once all of it is understood:\n",
+        });
         text.push_str(&format!("    {}\n", command_line(name, enable_key, enable_value)));
     }
     text
+}
+
+/// Whether a group with this tag and no other would be understood.
+fn is_understood(key: &str, value: &str, config: &Config) -> bool {
+    Policy::of_tags(&Tags::from([(key.to_owned(), value.to_owned())]), config).is_ok()
 }
 
 /// The AWS CLI's command that writes a tag on a group. JSON, since values may hold commas and spaces.
@@ -165,4 +179,27 @@ pub fn command_line(group: &str, key: &str, value: &str) -> String {
         "PropagateAtLaunch": false,
     }]);
     format!("aws autoscaling create-or-update-tags --tags '{}'", tag.to_string().replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use planner::predecessor::translate;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_understood_is_written_in_our_words() {
+        let tags = [
+            ("spot-enabled", "yes"),
+            ("autospotting_min_on_demand_number", "1"),
+            ("autospotting_spot_allocation_strategy", "lowestPrice"),
+        ];
+        let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
+        let config = Config::default();
+        let text = page("typo", &translate(&tags, &config), &config, &Output::plain());
+        let commands: Vec<&str> = text.lines().filter(|line| line.trim_start().starts_with("aws ")).collect();
+        assert!(commands[0].contains(r#""Key":"spotward:min-on-demand""#), "{text}");
+        assert!(commands.iter().all(|command| !command.contains("lowestPrice")), "{text}");
+        assert!(text.contains("not understood: autospotting_spot_allocation_strategy"), "{text}");
+    }
 }

@@ -73,7 +73,7 @@ pub struct Args {
     /// Begin the scale at zero and let it reach the on-demand price
     #[arg(long)]
     pub from_zero: bool,
-    /// One JSON document on stdout
+    /// One JSON document on stdout (docs/schema/prices.schema.json)
     #[arg(long)]
     pub json: bool,
     /// Records on stdout, as --data reads them

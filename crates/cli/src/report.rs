@@ -26,18 +26,17 @@ use crate::{args, aws_cli};
 
 const EXAMPLES: &str = "\
 Examples:
-  spotward report                                         of the last thirty days, as a table
-  spotward report --since 90d --html savings.html         one page that needs no network
-  spotward report --region eu-west-1 --region us-east-1   of both
-  spotward report --since 2026-10-01 --until 2026-11-01 --csv > groups.csv
-                                                          a row for each group
-  spotward report --since 90d --save ledger.json          keep the lines and prices …
-  spotward report --from ledger.json --offline            … and read them again without an account
+  spotward report                                        of the last thirty days, as a table
+  spotward report --since 90d --html savings.html        one page that needs no network
+  spotward report --region eu-west-1 --region us-east-1  of both
+  spotward report --since 2026-10-01 --csv > groups.csv  a row for each group
+  spotward report --since 90d --save ledger.json         keep the lines and prices …
+  spotward report --from ledger.json --offline           … and read them without an account
 
-Without --from, the lines are read from the log group /aws/lambda/STACK by the AWS CLI (`aws`), which has to be
-installed, with your credentials: logs:FilterLogEvents. With --from, exports of CloudWatch Logs (JSON, Logs Insights
-as JSON or CSV, `aws logs tail`) are understood as they are. Prices come from EC2's price history, which reaches back
-ninety days.
+Without --from, the lines are read from the log group /aws/lambda/STACK by the AWS CLI (`aws`),
+which has to be installed, with your credentials: logs:FilterLogEvents. With --from, what the AWS
+CLI and Logs Insights export (text, JSON, CSV) is understood as it is. Prices come from EC2's price
+history, which reaches back ninety days.
 
 Exit status:
   0  done
@@ -139,9 +138,8 @@ pub struct Report<'a> {
 pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
     let out = Output::new();
     let now = Timestamp::now();
-    let asked = args.since.map(|at| at.seen_from(now));
     let until = args.until.map(|at| at.seen_from(now));
-    let since = asked.or_else(|| args.from.is_empty().then(|| Moment::Ago(LOOKS_BACK).seen_from(until.unwrap_or(now))));
+    let since = beginning(&args, until, now);
     if since.zip(until).is_some_and(|(since, until)| since >= until) {
         return Err(Failure::user("--since is not before --until", "say for instance --since 60d --until 30d"));
     }
@@ -215,6 +213,12 @@ pub async fn command(args: Args, config: &Config) -> Result<Exit, Failure> {
     Ok(Exit::Nothing)
 }
 
+/// The log is as long as its retention, so a beginning is chosen for it; files are read to their ends.
+fn beginning(args: &Args, until: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    let chosen = || Moment::Ago(LOOKS_BACK).seen_from(until.unwrap_or(now));
+    args.since.map(|at| at.seen_from(now)).or_else(|| args.from.is_empty().then(chosen))
+}
+
 /// All records of the log groups of these regions, for a time that is longer than the report's at both ends.
 async fn from_the_log(
     args: &Args,
@@ -284,7 +288,7 @@ fn understood(shown: &str, text: &str) -> (Vec<Record>, Option<String>) {
 
 /// Prices alone are no ledger.
 fn speaks_of_instances(records: &[Record]) -> bool {
-    !records.iter().all(|record| matches!(record, Record::Price(_)))
+    records.iter().any(|record| !matches!(record, Record::Price(_)))
 }
 
 fn nothing(paths: &[PathBuf]) -> Failure {
@@ -431,6 +435,26 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_is_read_thirty_days_back_and_files_to_their_ends() {
+        #[derive(Debug, clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().expect("a time");
+        let from = |line: &str| {
+            let Line { args } = clap::Parser::try_parse_from(line.split(' ')).expect("a command line");
+            let until = args.until.map(|at| at.seen_from(now));
+            beginning(&args, until, now).map(|at| at.to_string())
+        };
+        assert_eq!(from("report").as_deref(), Some("2026-10-23T12:00:00Z"));
+        assert_eq!(from("report --until 2026-11-01").as_deref(), Some("2026-10-02T00:00:00Z"));
+        assert_eq!(from("report --since 12h").as_deref(), Some("2026-11-22T00:00:00Z"));
+        assert_eq!(from("report --from ledger.json"), None);
+        assert_eq!(from("report --from ledger.json --since 1d").as_deref(), Some("2026-11-21T12:00:00Z"));
+    }
 
     #[test]
     fn times_are_written_in_four_ways() {

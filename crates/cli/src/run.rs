@@ -35,6 +35,9 @@ A pass looks at a group, does at most one thing and forgets. Ctrl-C stops betwee
 A swap may be left anywhere: whatever comes next, another run or the function, reads from the tags
 where it stands and goes on.
 
+The ledger that `spotward report` reads is kept by the function alone: members that a run has
+brought are counted while a function looks at their group, and without one nothing is written down.
+
 Exit status:
   0  settled; with --once: every group had its pass
   1  a mistake of the caller: unknown group, wrong flag

@@ -190,7 +190,7 @@ fn interrupted(group: &Group) -> Vec<String> {
 // ---- for people ----
 
 fn told(status: &Status, world: &World, config: &Config, out: &Output) -> String {
-    let at = status.at.map(|at| format!(", {at}")).unwrap_or_default();
+    let at = status.at.map(|at| format!(", {}", at.strftime("%Y-%m-%dT%H:%M:%SZ"))).unwrap_or_default();
     let mut text = format!("{}{at}, deployment {}\n", out.paint(Tone::Head, world.region()), config.stack);
     if let Some((waiting, dead)) = status.queues {
         let tone = if dead > 0 { Tone::Bad } else { Tone::Plain };

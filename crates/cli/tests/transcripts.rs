@@ -170,9 +170,29 @@ fn answers_for_programs_keep_to_their_schemas() {
     let doctor = [
         "AWS_ENDPOINT_URL={expired} AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=y spotward doctor --region us-east-1 --json",
     ];
-    for (name, lines) in
-        [("plan", saved("plan")), ("explain", lines(&explained)), ("status", lines(&told)), ("doctor", lines(&doctor))]
-    {
+    let types = [
+        "spotward advise --vcpus 4 --offline --limit 5 --json",
+        "spotward advise --type m6i.large --data prices --json",
+        "spotward advise --vcpus 4 --region us-east-1 --limit 1 --json",
+    ];
+    let groups = [
+        "spotward advise --all --snapshot region.json --json",
+        "spotward advise --group web --group nope --snapshot region.json --json",
+        "spotward advise --all --snapshot settled.json --json",
+    ];
+    let prices = [
+        "spotward prices m6i.large --data prices --json",
+        "spotward prices p3.2xlarge --region eu-west-1 --zone c --offline --json",
+    ];
+    for (name, lines) in [
+        ("plan", saved("plan")),
+        ("explain", lines(&explained)),
+        ("status", lines(&told)),
+        ("doctor", lines(&doctor)),
+        ("advise-types", lines(&types)),
+        ("advise-groups", lines(&groups)),
+        ("prices", lines(&prices)),
+    ] {
         let schema = schema_of(name);
         for line in lines {
             let errors = schema::errors(&schema, &json(&run(&line).stdout));

@@ -212,6 +212,11 @@ impl Guard<'_> {
             format!("desired is {}, not {}", self.group.desired, journal.desired)
         })?;
         require(self.group.max_size > self.group.desired, || "no room below MaxSize".to_owned())?;
+        let activities = self.group.details.as_ref().and_then(|details| details.activities.as_ref());
+        let joined = activities.into_iter().flatten().any(|activity| {
+            activity.instance.as_ref() == Some(replica) && activity.started_at >= journal.written_at - CLOCK_SKEW
+        });
+        require(!joined, || format!("{replica} was a member already, and somebody has taken it out"))?;
         self.in_service(&journal.victim)?;
         let victim = self.member(&journal.victim)?;
         // Nothing is lost by standing in for one that is lost.

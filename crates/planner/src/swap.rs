@@ -178,6 +178,8 @@ impl<'a> Swap<'a> {
         let outside = group.replica(&journal.replica);
         if let Some(replica) = outside.filter(|replica| replica.state.is_alive()) {
             return match victim {
+                // It was attached, and somebody has detached it: he will not want it back by the same journal.
+                Some(_) if has_joined(group, &journal) => Swap::Settling { journal, on_group: true },
                 Some(_) if group.desired == journal.desired => Swap::Armed { journal, replica },
                 Some(_) | None => Swap::Settling { journal, on_group: true },
             };
@@ -903,6 +905,13 @@ fn has_shrunk(group: &Group, journal: &Journal) -> bool {
         let earlier = activity.instance.as_ref().is_some_and(|id| left_for_another(group, journal, id));
         activity.shrank.is_some() && activity.started_at >= since && !earlier
     })
+}
+
+/// The replica has been a member since the journal was written, as far as this look has read the activities.
+fn has_joined(group: &Group, journal: &Journal) -> bool {
+    let since = journal.written_at - CLOCK_SKEW;
+    let mut activities = activities(group).into_iter().flatten();
+    activities.any(|activity| activity.instance.as_ref() == Some(&journal.replica) && activity.started_at >= since)
 }
 
 /// The victim of a swap before this one: its end may be as young as this journal, and is none of its business.

@@ -583,6 +583,19 @@ fn a_member_is_not_attached_again() {
 }
 
 #[test]
+fn a_replica_that_somebody_has_taken_out_is_not_attached_again() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1
+           journal  i-9 for i-1  desired 1
+           activity  i-9  started 10s  ended 5s  shrank 2>1",
+        attach("i-9"),
+        expect!["attach: i-9 was a member already, and somebody has taken it out"],
+    );
+}
+
+#[test]
 fn a_replica_that_nobody_sees_is_not_attached() {
     check(
         "group web

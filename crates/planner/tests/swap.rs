@@ -2823,3 +2823,37 @@ fn anybody_elses_end_is() {
         "#]],
     );
 }
+
+#[test]
+fn a_replica_that_somebody_has_detached_does_not_come_back_by_the_same_journal() {
+    let detached = |activities: &str| {
+        format!(
+            "group web
+               i-1  on-demand
+               i-9  spot  unattached  replaces i-1
+               journal  i-9 for i-1  desired 1{activities}"
+        )
+    };
+    check(
+        &detached(""),
+        expect![[r#"
+        armed
+          do      attach i-9 if 1 are wanted and 1 serve
+    "#]],
+    );
+    check(
+        &detached("\n activity  i-9  started 10s  ended 5s  shrank 2>1"),
+        expect![[r#"
+        settling
+          do      finish: i-9 waits outside, drop the journal
+    "#]],
+    );
+    // Attached under an earlier journal: that is over.
+    check(
+        &detached("\n activity  i-9  started 1h"),
+        expect![[r#"
+        armed
+          do      attach i-9 if 1 are wanted and 1 serve
+    "#]],
+    );
+}

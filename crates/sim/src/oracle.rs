@@ -105,6 +105,8 @@ pub struct Book {
     pub raced: bool,
     /// Two workers at once left a setting changed.
     pub drifted: bool,
+    /// One of two workers has given AZRebalance back while the other one's +1 stood: that reads as if it were settled.
+    pub resumed_early: bool,
     /// Desired as the last look showed it.
     pub seen_desired: u32,
     /// Foreign changes since then cancel each other out: nobody can see that there were any.
@@ -250,6 +252,7 @@ impl Oracle {
                 before_surplus: None,
                 raced: false,
                 drifted: false,
+                resumed_early: false,
                 seen_desired: group.desired,
                 hidden: false,
                 journal_deleted: false,
@@ -369,6 +372,11 @@ impl Oracle {
                 let foreign = shrunk_to(region, done.group, done.before.desired) || self.raced(region, done);
                 if let Some(book) = self.books.get_mut(done.group).filter(|_| foreign) {
                     book.surplus = book.surplus.max(after.desired.saturating_sub(book.wanted()));
+                }
+            }
+            Api::ResumeProcesses if done.two_workers && after.journal.is_some() => {
+                if let Some(book) = self.books.get_mut(done.group).filter(|book| after.desired > book.wanted()) {
+                    book.resumed_early = true;
                 }
             }
             Api::DeleteGroupTags => {
@@ -683,7 +691,8 @@ impl Oracle {
         });
         // Given up at its deadline: both stay.
         let late = written.is_some_and(|at| region.now > at * SECOND + 10 * MINUTE);
-        if let Some(book) = self.books.get_mut(done.group).filter(|_| protected || shrunk || late || done.two_workers) {
+        let kept = |book: &&mut Book| protected || shrunk || late || done.two_workers || book.resumed_early;
+        if let Some(book) = self.books.get_mut(done.group).filter(kept) {
             book.surplus = book.surplus.max(group.desired.saturating_sub(book.wanted()).min(1));
         }
     }
@@ -705,6 +714,7 @@ impl Oracle {
             book.desired = group.desired;
         }
         if book.surplus == 0 {
+            book.resumed_early = false;
             return;
         }
         if group.desired > book.wanted() && group.desired <= book.wanted() + book.surplus {
@@ -713,6 +723,7 @@ impl Oracle {
             self.surpluses += 1;
         }
         book.surplus = 0;
+        book.resumed_early = false;
     }
 
     /// After every pass: nothing of ours runs on past its deadline. `looked`: the pass got to see the group.

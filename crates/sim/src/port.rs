@@ -14,7 +14,7 @@ use planner::model::{
 };
 use planner::policy::AllocationStrategy;
 
-use crate::oracle::{Done, Facts, Promise, field};
+use crate::oracle::{Done, Facts, Promise};
 use crate::region::{Asg, Ec2, FleetRequest, MEMBER_TAG, MINUTE, Ms, Origin, Record, SECOND, Source, Target};
 use crate::world::{Api, Sim, Watchers, World};
 
@@ -247,7 +247,7 @@ impl Sim {
         Ok(Some(Observation { now: timestamp(now), group }))
     }
 
-    /// As the adapter does it: not while a replica is still outside, where nothing is decided by them.
+    /// As the adapter does it: not while a replica waits outside without a journal, where nothing is decided by them.
     fn reads_activities(&self, asg: &Asg) -> bool {
         let world = self.world.borrow();
         let instances = &world.region.view.instances;
@@ -256,14 +256,7 @@ impl Sim {
             found.any(|ec2| ec2.state.is_alive()) && !asg.seats.iter().any(|seat| seat.id.as_str() == id)
         };
         match asg.tags.get(tag::SWAP) {
-            Some(journal) => {
-                let named = |key| field(journal, key).unwrap_or_default();
-                let victim_stays = asg
-                    .seats
-                    .iter()
-                    .any(|seat| seat.id.as_str() == named("out") && seat.lifecycle == LifecycleState::InService);
-                !(victim_stays && outside(named("in")))
-            }
+            Some(_) => true,
             None => !instances.values().any(|ec2| {
                 ec2.tags.get(tag::GROUP).map(String::as_str) == Some(asg.name.as_str()) && outside(ec2.id.as_str())
             }),

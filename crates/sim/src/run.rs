@@ -595,10 +595,14 @@ impl Play<'_> {
 fn spot_left(world: &World) -> u32 {
     let skips = |group: &Asg| group.tags.get("spotward:on-max").map(String::as_str) == Some("skip");
     let groups = world.region.view.groups.values().filter(|group| group.desired < group.max || !skips(group.as_ref()));
-    let seats = groups.flat_map(|group| &group.seats);
-    let free = seats.filter(|seat| seat.lifecycle == LifecycleState::InService && !seat.protected);
-    let spot = free.filter_map(|seat| world.region.ec2(&seat.id)).filter(|ec2| {
-        ec2.purchase == PurchaseOption::Spot && !ec2.termination_protected && ec2.tags.contains_key(tag::ROLE)
+    let seats = groups.flat_map(|group| group.seats.iter().map(move |seat| (group, seat)));
+    let free = seats.filter(|(_, seat)| seat.lifecycle == LifecycleState::InService && !seat.protected);
+    let spot = free.filter_map(|(group, seat)| Some((group, world.region.ec2(&seat.id)?))).filter(|(group, ec2)| {
+        // To be detached a member has to carry the enabling tag, and one that came before it was propagated does not.
+        let detaches = group.tags.get("spotward:removal").map(String::as_str) == Some("detach");
+        let markable = !detaches || ec2.tags.contains_key("spot-enabled");
+        let stays = ec2.termination_protected || !markable;
+        ec2.purchase == PurchaseOption::Spot && !stays && ec2.tags.contains_key(tag::ROLE)
     });
     spot.count() as u32
 }
@@ -625,6 +629,7 @@ fn said(pass: &Pass) -> String {
         (Some(action), _) => format!("{action:?}"),
         (None, Some(wait)) => format!("wait {wait:?}"),
         (None, None) if !plan.blockers.is_empty() => format!("leave {:?}", plan.blockers),
+        (None, None) if !plan.left_alone.is_empty() => format!("nothing to do, leaves {:?}", plan.left_alone),
         (None, None) => "nothing to do".to_owned(),
     };
     format!("{}: {decided} -> {:?}", plan.swap, pass.outcome)

@@ -4,5 +4,6 @@ mod apply;
 mod errors;
 mod look;
 mod market;
+mod probe;
 #[macro_use]
 mod region;

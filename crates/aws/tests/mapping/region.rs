@@ -84,6 +84,7 @@ impl Region {
                 http
             )),
             pricing: aws_sdk_pricing::Client::from_conf(configure!(aws_sdk_pricing, http)),
+            quotas: configure!(aws_sdk_servicequotas, http),
             sqs: aws_sdk_sqs::Client::from_conf(configure!(aws_sdk_sqs, http)),
             sts: aws_sdk_sts::Client::from_conf(configure!(aws_sdk_sts, http)),
         };

@@ -64,6 +64,13 @@ impl Check<'_> {
                     }
                     true
                 }
+                "prefixItems" => {
+                    let items = value.as_array().into_iter().flatten();
+                    for (number, (schema, item)) in wanted.as_array().expect("a list").iter().zip(items).enumerate() {
+                        self.value(schema, item, &format!("{at}[{number}]"));
+                    }
+                    true
+                }
                 unknown => panic!("{unknown}: this keyword is not understood"),
             };
             if !holds {
