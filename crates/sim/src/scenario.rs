@@ -61,6 +61,8 @@ pub enum Deed {
     Nothing,
     /// The replica's machine dies at once.
     KillReplica,
+    /// Somebody detaches the replica with a decrement.
+    DetachReplica,
     /// The group scales in until one member is left.
     ScaleInToOne,
     /// The owner deletes the group.
@@ -297,6 +299,13 @@ pub const SCENARIOS: &[Scenario] = &[
         about: "the replica dies when its victim is going",
         group: full,
         deeds: &[(When::Leaving, Deed::KillReplica)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "replica-detached",
+        about: "somebody detaches the replica, with a decrement, while its victim is still there",
+        group: || quick(GroupSpec::new("web", 3)),
+        deeds: &[(When::Serving, Deed::DetachReplica)],
         ..PLAIN
     },
     Scenario {
@@ -831,6 +840,11 @@ pub fn perform(world: &mut World, deed: Deed) {
         Deed::KillReplica => {
             if let Some((id, _)) = replica_in_flight(&world.region) {
                 world.region.stop_serving(&id);
+            }
+        }
+        Deed::DetachReplica => {
+            if let Some((id, _)) = replica_in_flight(&world.region) {
+                weather::detach(world, &name, &id);
             }
         }
         Deed::ScaleInToOne => weather::set_desired(world, &name, 1),

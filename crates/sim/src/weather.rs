@@ -329,11 +329,8 @@ pub fn act(world: &mut World, kind: Kind, name: &GroupName) {
             }
         }
         Kind::DetachMember => {
-            if let Some((id, _)) = some_seat
-                && world.region.detach(name, &id, true).is_ok()
-            {
-                desired_fell(world, name);
-                world.region.disturb(name);
+            if let Some((id, _)) = some_seat {
+                detach(world, name, &id);
             }
         }
         Kind::Unhealthy => {
@@ -564,6 +561,14 @@ pub fn exit_standby(world: &mut World, name: &GroupName, id: &InstanceId) {
 }
 
 /// Desired has just been lowered by one by somebody else.
+/// Somebody detaches a member with a decrement.
+pub fn detach(world: &mut World, name: &GroupName, id: &InstanceId) {
+    if world.region.detach(name, id, true).is_ok() {
+        desired_fell(world, name);
+        world.region.disturb(name);
+    }
+}
+
 fn desired_fell(world: &mut World, name: &GroupName) {
     let now = world.region.group(name).map_or(0, |group| group.desired);
     if let Some(book) = world.oracle.books.get_mut(name) {
