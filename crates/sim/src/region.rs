@@ -734,12 +734,23 @@ impl Region {
         self.disturb(name);
     }
 
-    /// `EnterStandby` with decrement, by the owner.
+    /// `EnterStandby` with decrement, by the owner. Its activity says so: "… was moved to standby in response to a user
+    /// request, shrinking the capacity from 4 to 3".
     pub fn enter_standby(&mut self, name: &GroupName, id: &InstanceId) {
+        let now = self.now;
         let Some(group) = self.group(name) else { return };
         let in_service = group.seats.iter().any(|seat| seat.id == *id && seat.lifecycle == LifecycleState::InService);
         if in_service && group.desired > group.min {
-            self.group_mut(name).desired -= 1;
+            let group = self.group_mut(name);
+            group.desired -= 1;
+            group.activities.push(Record {
+                instance: id.clone(),
+                started: now,
+                ended: Some(now),
+                shrank: Some((group.desired + 1, group.desired)),
+                by_request: true,
+                ours: false,
+            });
             self.seat_mut(name, id).lifecycle = LifecycleState::Standby;
         }
     }

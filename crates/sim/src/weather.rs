@@ -560,7 +560,6 @@ pub fn exit_standby(world: &mut World, name: &GroupName, id: &InstanceId) {
     world.region.disturb(name);
 }
 
-/// Desired has just been lowered by one by somebody else.
 /// Somebody detaches a member with a decrement.
 pub fn detach(world: &mut World, name: &GroupName, id: &InstanceId) {
     if world.region.detach(name, id, true).is_ok() {
@@ -569,6 +568,7 @@ pub fn detach(world: &mut World, name: &GroupName, id: &InstanceId) {
     }
 }
 
+/// Desired has just been lowered by one by somebody else.
 fn desired_fell(world: &mut World, name: &GroupName) {
     let now = world.region.group(name).map_or(0, |group| group.desired);
     if let Some(book) = world.oracle.books.get_mut(name) {
