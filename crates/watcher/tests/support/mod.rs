@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use watcher::time::Epoch;
 
@@ -142,6 +143,7 @@ impl Stage {
 pub struct Watcher {
     pub child: Child,
     log: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
 }
 
 impl Watcher {
@@ -150,14 +152,14 @@ impl Watcher {
         let log = Arc::new(Mutex::new(String::new()));
         let pipe = BufReader::new(child.stderr.take().unwrap());
         let copy = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in pipe.lines().map_while(Result::ok) {
                 let mut log = lock(&copy);
                 log.push_str(&line);
                 log.push('\n');
             }
         });
-        Self { child, log }
+        Self { child, log, reader }
     }
 
     pub fn log(&self) -> String {
@@ -182,6 +184,11 @@ impl Watcher {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
+        // What it said last is still in the pipe; a child of its own may hold that open longer.
+        let until = Instant::now() + Duration::from_secs(1);
+        while !self.reader.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         status.unwrap()
     }
 
