@@ -23,13 +23,18 @@ impl Marks {
     pub fn open(directory: &Path) -> Self {
         let mut held = Vec::new();
         let trouble = fs::create_dir_all(directory).err().map(|error| error.to_string());
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten().take(MARKS_MAX) {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if let Some(name) = name.strip_suffix(".mark") {
                 held.push((name.to_owned(), fs::read_to_string(entry.path()).unwrap_or_default()));
+            } else if name.ends_with(".draft") {
+                // Of a run that was killed while it wrote.
+                let _ = fs::remove_file(entry.path());
             }
         }
+        // A directory is listed in any order: the oldest may be forgotten, the newest are what counts.
         held.sort();
+        held.drain(..held.len().saturating_sub(MARKS_MAX));
         let mut marks = Self { directory: directory.to_owned(), held, is_disk_bad: false };
         if let Some(trouble) = trouble {
             marks.complain(&trouble);
@@ -124,6 +129,20 @@ mod tests {
         let mut marks = Marks::open(Path::new("/proc/no-such-directory"));
         marks.set("a", "");
         assert_eq!(marks.get("a"), Some(""));
+    }
+
+    #[test]
+    fn what_a_killed_run_left_takes_no_marks_place() {
+        let directory = directory("drafts");
+        let mut marks = Marks::open(&directory);
+        for number in 0..MARKS_MAX {
+            marks.set(&format!("{number:06}"), "");
+            fs::write(directory.join(format!(".{number:06}.mark.draft")), "").unwrap();
+        }
+        let again = Marks::open(&directory);
+        assert_eq!(again.names().count(), MARKS_MAX);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), MARKS_MAX);
+        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
