@@ -533,7 +533,7 @@ async fn for_groups(args: Args, config: &Config) -> Result<Exit, Failure> {
     let mut total = Saving::default();
     let markets = Markets::default();
     let desk = Desk::new(&markets, config);
-    let mut seen = futures_util::stream::iter(names.iter().map(|name| examine(&world, &desk, config, name)))
+    let mut seen = futures_util::stream::iter(names.iter().map(|name| examine(&world, &desk, name)))
         .buffered(GROUPS_AT_A_TIME)
         .enumerate();
     while let Some((at, advised)) = seen.next().await {
@@ -587,15 +587,10 @@ async fn for_groups(args: Args, config: &Config) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-async fn examine(
-    world: &World,
-    desk: &Desk<'_>,
-    config: &Config,
-    name: &GroupName,
-) -> Result<Option<Advised>, CloudError> {
+async fn examine(world: &World, desk: &Desk<'_>, name: &GroupName) -> Result<Option<Advised>, CloudError> {
     let Some(report) = plan::examine(world, desk, name).await? else { return Ok(None) };
     let Report { look, enabled, savings, market, .. } = report;
-    let advice = advise(&look.observation, &look.plan, market.as_deref(), config);
+    let advice = advise(&look.observation, &look.plan, market.as_deref(), desk.config);
     Ok(Some(Advised {
         enabled,
         blockers: look.plan.blockers,

@@ -100,7 +100,7 @@ pub fn region(region: &str, tally: &Tally) -> Value {
 
 /// A whole plan.
 #[derive(Serialize)]
-pub struct Whole<'a> {
+struct Whole<'a> {
     assumptions: String,
     failed: &'a [Value],
     groups: Groups<'a>,

@@ -287,7 +287,7 @@ pub struct Markets([OnceCell<Arc<Market>>; Platform::ALL.len()]);
 
 /// Plans the groups of one region: what they have in common is worked out once.
 pub struct Desk<'m> {
-    config: &'m Config,
+    pub config: &'m Config,
     markets: &'m Markets,
     planners: RefCell<BTreeMap<Platform, Planner<'m>>>,
     bare: RefCell<Planner<'m>>,

@@ -245,6 +245,10 @@ pub fn explain(
             };
             let held = holdings.count(instance_type, &member.zone);
             let circuit = memory.circuit(&member.zone, instance_type, now);
+            let interruptions = match purchase {
+                PurchaseOption::Spot => market.risk.of(&member.zone, instance_type),
+                PurchaseOption::OnDemand => None,
+            };
             let fits = spec.map(|spec| compat::fits_as(purchase, spec, launch, policy, candidate));
             let verdict = match (ranks.get(instance_type), fits, price) {
                 (Some(rank), _, _) => Verdict::Asked { rank: *rank },
@@ -267,7 +271,7 @@ pub fn explain(
                 }
                 (None, _, Some(price)) => match &choice {
                     Ok(choice) if choice.is_cheap_enough(price) && choice.is_restless(&member.zone, instance_type) => {
-                        Verdict::Interrupted { estimate: market.risk.of(&member.zone, instance_type) }
+                        Verdict::Interrupted { estimate: interruptions }
                     }
                     Ok(choice) if choice.is_cheap_enough(price) => Verdict::BeyondMost { most: cheap.len() },
                     Ok(choice) => Verdict::TooDear {
@@ -277,10 +281,6 @@ pub fn explain(
                     // Without the member's own price nothing can be compared.
                     Err(_) => Verdict::NoPrice,
                 },
-            };
-            let interruptions = match purchase {
-                PurchaseOption::Spot => market.risk.of(&member.zone, instance_type),
-                PurchaseOption::OnDemand => None,
             };
             let instance_type = instance_type.clone();
             Candidate { instance_type, price, on_demand: own, held, circuit, interruptions, verdict }

@@ -4,7 +4,7 @@
 
 mod removal;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 pub use removal::check_removal;
 
@@ -16,9 +16,6 @@ use crate::model::{
 };
 use crate::policy::{Config, Policy, Readiness, enabled};
 use crate::reason::Refusal;
-
-/// Our clock and Auto Scaling's may differ by so much.
-const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
 
 /// `Ok` if nothing speaks against performing `action` on the group as `fresh` shows it.
 pub fn check(fresh: &Observation, action: &Action, config: &Config) -> Result<(), Refusal> {
@@ -212,10 +209,7 @@ impl Guard<'_> {
             format!("desired is {}, not {}", self.group.desired, journal.desired)
         })?;
         require(self.group.max_size > self.group.desired, || "no room below MaxSize".to_owned())?;
-        let activities = self.group.details.as_ref().and_then(|details| details.activities.as_ref());
-        let joined = activities.into_iter().flatten().any(|activity| {
-            activity.instance.as_ref() == Some(replica) && activity.started_at >= journal.written_at - CLOCK_SKEW
-        });
+        let joined = self.group.has_activity(replica, journal.since());
         require(!joined, || format!("{replica} was a member already, and somebody has taken it out"))?;
         self.in_service(&journal.victim)?;
         let victim = self.member(&journal.victim)?;
@@ -238,9 +232,8 @@ impl Guard<'_> {
         })?;
         self.as_expected(expect)?;
         // That desired is one more again proves nothing once somebody has taken one away.
-        let activities = self.group.details.as_ref().and_then(|details| details.activities.as_ref());
-        let activities = activities.ok_or("whether somebody has left since is not known")?;
-        let since = journal.written_at - CLOCK_SKEW;
+        let activities = self.group.activities().ok_or("whether somebody has left since is not known")?;
+        let since = journal.since();
         // A victim of an earlier swap may have left in the same second.
         let earlier = |id: &InstanceId| {
             let finished = self.group.members.iter().filter(|member| !member.is_replica());

@@ -7,9 +7,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::model::InstanceId;
+
+/// Our clock and Auto Scaling's may differ by so much.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
 
 /// Durable note of a swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,13 @@ pub struct Journal {
     pub written_at: Timestamp,
     /// Deployment that owns the swap.
     pub stack: String,
+}
+
+impl Journal {
+    /// An activity that began from then on may have come after it.
+    pub fn since(&self) -> Timestamp {
+        self.written_at - CLOCK_SKEW
+    }
 }
 
 /// MaxSize before and after.

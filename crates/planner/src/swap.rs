@@ -19,8 +19,6 @@ use crate::rescue;
 
 /// A replica so close to its deadline is not armed any more: ending it must not race with attaching it.
 const ARM_MARGIN: SignedDuration = SignedDuration::from_mins(5);
-/// Our clock and Auto Scaling's may differ by so much.
-const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
 /// A doomed victim is ended by then even if nobody sees it leave.
 const DOOM: SignedDuration = SignedDuration::from_mins(60);
 /// A victim that vanished without a trace in the activities: after so long we forfeit.
@@ -178,9 +176,10 @@ impl<'a> Swap<'a> {
         let outside = group.replica(&journal.replica);
         if let Some(replica) = outside.filter(|replica| replica.state.is_alive()) {
             return match victim {
-                // It was attached, and somebody has detached it: he will not want it back by the same journal.
-                Some(_) if has_joined(group, &journal) => Swap::Settling { journal, on_group: true },
-                Some(_) if group.desired == journal.desired => Swap::Armed { journal, replica },
+                // Once it was a member and somebody has detached it, he will not want it back by the same journal.
+                Some(_) if group.desired == journal.desired && !group.has_activity(&replica.id, journal.since()) => {
+                    Swap::Armed { journal, replica }
+                }
                 Some(_) | None => Swap::Settling { journal, on_group: true },
             };
         }
@@ -306,7 +305,7 @@ impl<'a> Swap<'a> {
                 None => cx.settle(journal, true),
             },
             // What follows is a decrement, and it must be the first one.
-            Swap::Attached { .. } if activities(group).is_none() => Step::Details,
+            Swap::Attached { .. } if group.activities().is_none() => Step::Details,
             Swap::Attached { journal, replica, victim } => match policy {
                 Some(policy) => cx.remove(journal, replica, victim, policy),
                 None => cx.give_back(journal, Some(replica)),
@@ -639,15 +638,14 @@ impl<'a> Context<'a> {
 
     /// The +1 is no longer wanted as planned: find out who is surplus.
     fn undo(&self, journal: &Journal, cause: Undo, policy: Option<&Policy>) -> Step {
-        let Some(activities) = activities(self.group) else {
+        if self.group.activities().is_none() {
             return Step::Details;
-        };
+        }
         // A decrement since the journal was written may be ours: the +1 is spent, and doing it again would put the
         // group below what was asked for.
         if has_shrunk(self.group, journal) {
             return self.settle(journal, true);
         }
-        let since = journal.written_at - CLOCK_SKEW;
         // The group may still be replacing whom it has lost: who is surplus shows when it stands still.
         if !self.group.is_stable() && journal.written_at + TRACE > self.now {
             return Step::Wait(Wait::Unstable { serving: self.group.serving(), desired: self.group.desired });
@@ -655,10 +653,7 @@ impl<'a> Context<'a> {
         let surplus = match cause {
             Undo::VictimGone => {
                 // Since the journal was written only its end can name the victim; its launch says nothing.
-                let seen = activities.iter().any(|activity| {
-                    activity.instance.as_ref() == Some(&journal.victim) && activity.started_at >= since
-                });
-                if !seen {
+                if !self.group.has_activity(&journal.victim, journal.since()) {
                     let patient = journal.written_at + TRACE > self.now;
                     return if patient {
                         Step::Wait(Wait::NoTrace(journal.victim.clone()))
@@ -810,13 +805,13 @@ impl<'a> Context<'a> {
     /// Our decrement hit a number that somebody else had just changed: give it back, once. The activity's cause proves
     /// it; a later reading of desired alone would prove nothing.
     fn compensate(&self, journal: &Journal) -> Option<Step> {
-        let activities = activities(self.group)?;
+        let activities = self.group.activities()?;
         // Before the attach we remove nobody: then it was the owner, and he meant it.
         let outside = self.group.replica(&journal.replica);
         if self.group.member(&journal.replica).is_none() && !outside.is_some_and(|replica| replica.was_member) {
             return None;
         }
-        let since = journal.written_at - CLOCK_SKEW;
+        let since = journal.since();
         // AWS does not say who asked, so it has to be one whom we would have removed: the victim, the replica, a
         // newcomer since the journal was written, or, as long as the victim stays, another one like it. Taking somebody
         // else's removal for ours leaves one too many.
@@ -892,26 +887,14 @@ fn until_ready(replica: &Replica) -> Wait {
     Wait::Ready { replica: replica.id.clone(), deadline: replica.ours.deadline - ARM_MARGIN }
 }
 
-/// The latest activities, if this look has read them.
-fn activities(group: &Group) -> Option<&Vec<Activity>> {
-    group.details.as_ref()?.activities.as_ref()
-}
-
 /// The group has lost a member together with a unit of desired since the journal was written, by whomever.
 fn has_shrunk(group: &Group, journal: &Journal) -> bool {
-    let since = journal.written_at - CLOCK_SKEW;
-    let mut activities = activities(group).into_iter().flatten();
+    let since = journal.since();
+    let mut activities = group.activities().into_iter().flatten();
     activities.any(|activity| {
         let earlier = activity.instance.as_ref().is_some_and(|id| left_for_another(group, journal, id));
         activity.shrank.is_some() && activity.started_at >= since && !earlier
     })
-}
-
-/// The replica has been a member since the journal was written, as far as this look has read the activities.
-fn has_joined(group: &Group, journal: &Journal) -> bool {
-    let since = journal.written_at - CLOCK_SKEW;
-    let mut activities = activities(group).into_iter().flatten();
-    activities.any(|activity| activity.instance.as_ref() == Some(&journal.replica) && activity.started_at >= since)
 }
 
 /// The victim of a swap before this one: its end may be as young as this journal, and is none of its business.

@@ -713,8 +713,8 @@ impl Oracle {
         if group.desired == book.wanted() {
             book.desired = group.desired;
         }
+        book.resumed_early = false;
         if book.surplus == 0 {
-            book.resumed_early = false;
             return;
         }
         if group.desired > book.wanted() && group.desired <= book.wanted() + book.surplus {
@@ -723,7 +723,6 @@ impl Oracle {
             self.surpluses += 1;
         }
         book.surplus = 0;
-        book.resumed_early = false;
     }
 
     /// After every pass: nothing of ours runs on past its deadline. `looked`: the pass got to see the group.

@@ -249,18 +249,11 @@ impl Sim {
 
     /// As the adapter does it: not while a replica waits outside without a journal, where nothing is decided by them.
     fn reads_activities(&self, asg: &Asg) -> bool {
-        let world = self.world.borrow();
-        let instances = &world.region.view.instances;
-        let outside = |id: &str| {
-            let mut found = instances.values().filter(|ec2| ec2.id.as_str() == id);
-            found.any(|ec2| ec2.state.is_alive()) && !asg.seats.iter().any(|seat| seat.id.as_str() == id)
+        let waits = |ec2: &Ec2| {
+            let ours = ec2.tags.get(tag::GROUP).map(String::as_str) == Some(asg.name.as_str());
+            ours && ec2.state.is_alive() && !asg.seats.iter().any(|seat| seat.id == ec2.id)
         };
-        match asg.tags.get(tag::SWAP) {
-            Some(_) => true,
-            None => !instances.values().any(|ec2| {
-                ec2.tags.get(tag::GROUP).map(String::as_str) == Some(asg.name.as_str()) && outside(ec2.id.as_str())
-            }),
-        }
+        asg.tags.contains_key(tag::SWAP) || !self.world.borrow().region.view.instances.values().any(|ec2| waits(ec2))
     }
 
     async fn activities(&self, name: &GroupName) -> Result<Option<Vec<Activity>>, CloudError> {

@@ -274,6 +274,17 @@ impl Group {
         self.tags.get(tag::SWAP).map(|text| text.parse())
     }
 
+    /// The latest scaling activities, newest first. `None` if this look did not ask.
+    pub fn activities(&self) -> Option<&Vec<Activity>> {
+        self.details.as_ref()?.activities.as_ref()
+    }
+
+    /// Whether one of them names the instance and began from then on.
+    pub fn has_activity(&self, of: &InstanceId, since: Timestamp) -> bool {
+        let mut activities = self.activities().into_iter().flatten();
+        activities.any(|activity| activity.instance.as_ref() == Some(of) && activity.started_at >= since)
+    }
+
     /// A member by id.
     pub fn member(&self, id: &InstanceId) -> Option<&Member> {
         self.members.iter().find(|member| member.id == *id)
