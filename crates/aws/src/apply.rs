@@ -41,17 +41,21 @@ impl Aws {
                 }
             }
             Action::Attach { replica, expect: _ } => self.attach(group, replica).await?,
-            Action::Doom { victim, deadline } => {
-                let tags = [
+            Action::Doom { victim, deadline, brought } => {
+                let marks = [
                     (tag::ROLE, Role::Doomed.as_str().to_owned()),
                     (tag::GROUP, group.to_string()),
-                    (tag::VICTIM, victim.to_string()),
                     (tag::DEADLINE, deadline.as_second().to_string()),
                     (tag::STACK, self.config.stack.clone()),
                 ];
-                self.tag_instance(victim, tags).await?;
+                // One that we brought is known by whom it came for.
+                let own = (!brought).then(|| (tag::VICTIM, victim.to_string()));
+                self.tag_instance(victim, marks.into_iter().chain(own)).await?;
             }
-            Action::Pardon { victim } => {
+            Action::Pardon { victim, brought: true } => {
+                self.tag_instance(victim, [(tag::ROLE, Role::Member.as_str().to_owned())]).await.or_gone()?;
+            }
+            Action::Pardon { victim, brought: false } => {
                 self.untag_instance(victim, &DOOM_KEYS).await.or_gone()?;
             }
             Action::RecordReady { replica, at } => {
@@ -156,9 +160,13 @@ impl Aws {
         Ok(ended.map_err(refused(Service::Ec2, "TerminateInstances")).or_gone()?)
     }
 
-    async fn tag_instance<const N: usize>(&self, id: &InstanceId, tags: [(&str, String); N]) -> Result<(), Refused> {
-        let tags = tags.map(|(key, value)| ec2::Tag::builder().key(key).value(value).build());
-        let call = self.clients.ec2.create_tags().resources(id.as_str()).set_tags(Some(tags.to_vec()));
+    async fn tag_instance(
+        &self,
+        id: &InstanceId,
+        tags: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Result<(), Refused> {
+        let tags = tags.into_iter().map(|(key, value)| ec2::Tag::builder().key(key).value(value).build()).collect();
+        let call = self.clients.ec2.create_tags().resources(id.as_str()).set_tags(Some(tags));
         call.send().await.map_err(refused(Service::Ec2, "CreateTags"))?;
         Ok(())
     }

@@ -30,7 +30,7 @@ pub fn action(action: &Action) -> String {
             format!("attach {replica}, desired {} -> {}", expect.desired, expect.desired + 1)
         }
         Action::Doom { victim, .. } => format!("mark {victim} to be ended"),
-        Action::Pardon { victim } => format!("take the mark off {victim} again: it stays"),
+        Action::Pardon { victim, .. } => format!("take the mark off {victim} again: it stays"),
         Action::Detach { victim, expect } => {
             format!("detach {victim}, desired {} -> {}", expect.desired, expect.desired.saturating_sub(1))
         }

@@ -48,6 +48,8 @@ pub struct Pass {
     pub look: Option<Look>,
     /// What came of it.
     pub outcome: Outcome,
+    /// The guard's objection to what was wanted first: the rest is about what its fresh look asked for instead.
+    pub refused_first: Option<Refusal>,
 }
 
 /// What came of a pass.
@@ -174,7 +176,7 @@ fn remember(explored: &mut BTreeMap<InstanceId, bool>, observation: &mut Observa
 /// One pass over one group: at most one action.
 pub async fn reconcile(cloud: &impl Cloud, config: &Config, name: &GroupName) -> Result<Pass, CloudError> {
     let Some(look) = look(cloud, config, name).await? else {
-        return Ok(Pass { group: name.clone(), look: None, outcome: Outcome::Gone });
+        return Ok(Pass { group: name.clone(), look: None, outcome: Outcome::Gone, refused_first: None });
     };
     if let Some(note) = &look.plan.note {
         write_down(cloud, config, name, &look.observation, note).await;
@@ -184,12 +186,35 @@ pub async fn reconcile(cloud: &impl Cloud, config: &Config, name: &GroupName) ->
 
 /// Does what the plan wants.
 async fn pass(cloud: &impl Cloud, config: &Config, look: Look) -> Result<Pass, CloudError> {
-    let outcome = match &look.plan.action {
-        None if look.plan.is_quiet() => Outcome::Quiet,
-        None => Outcome::Waiting,
-        Some(action) => act(cloud, config, &look, action).await?,
+    let group = look.observation.group.name.clone();
+    let Some(action) = &look.plan.action else {
+        let outcome = if look.plan.is_quiet() { Outcome::Quiet } else { Outcome::Waiting };
+        return Ok(Pass { group, look: Some(look), outcome, refused_first: None });
     };
-    Ok(Pass { group: look.observation.group.name.clone(), look: Some(look), outcome })
+    let (outcome, fresh) = act(cloud, config, &look, action).await?;
+    match (outcome, fresh) {
+        (Outcome::Refused(refusal), Some(fresh)) => second_thought(cloud, config, look, refusal, fresh).await,
+        (outcome, _) => Ok(Pass { group, look: Some(look), outcome, refused_first: None }),
+    }
+}
+
+/// What the fresh look that made the guard object asks for itself, if that can be taken back: above all that both stay.
+/// Later nobody could see that somebody had changed desired, if he changed it back in between.
+async fn second_thought(
+    cloud: &impl Cloud,
+    config: &Config,
+    look: Look,
+    refusal: Refusal,
+    fresh: Observation,
+) -> Result<Pass, CloudError> {
+    let group = fresh.group.name.clone();
+    let wanted = plan(&fresh, None, config);
+    let Some(action) = wanted.action.clone().filter(|action| !action.needs_fresh_look()) else {
+        return Ok(Pass { group, look: Some(look), outcome: Outcome::Refused(refusal), refused_first: None });
+    };
+    let (outcome, _) = attempt(cloud, config, &fresh, &action).await?;
+    let look = Look { observation: fresh, plan: wanted };
+    Ok(Pass { group, look: Some(look), outcome, refused_first: Some(refusal) })
 }
 
 /// EC2 has announced the end of an instance, or somebody says so: launches its replacement if EC2 confirms it, and
@@ -231,41 +256,47 @@ async fn on_occasion(
 
 /// One action; and if it was a rescue that found no spot capacity, on-demand in the same breath: the two minutes are too
 /// short for another pass.
-async fn act(cloud: &impl Cloud, config: &Config, look: &Look, action: &Action) -> Result<Outcome, CloudError> {
+async fn act(
+    cloud: &impl Cloud,
+    config: &Config,
+    look: &Look,
+    action: &Action,
+) -> Result<(Outcome, Option<Observation>), CloudError> {
     let seen = &look.observation;
-    let outcome = attempt(cloud, config, seen, action).await?;
-    let (Action::Launch(failed), Outcome::Failed(error)) = (action, &outcome) else { return Ok(outcome) };
+    let (outcome, fresh) = attempt(cloud, config, seen, action).await?;
+    let (Action::Launch(failed), Outcome::Failed(error)) = (action, &outcome) else { return Ok((outcome, fresh)) };
     let no_spot = matches!(error, CloudError::InsufficientCapacity(_) | CloudError::Limit(_));
     if !no_spot || failed.purchase == PurchaseOption::OnDemand || failed.cause() != Cause::Notice {
-        return Ok(outcome);
+        return Ok((outcome, fresh));
     }
     let market = cloud.market(failed.platform).await?;
     match planner::rescue::plan_notice_on_demand(seen, Some(&market), config, &failed.victim).action {
         Some(action) => attempt(cloud, config, seen, &action).await,
-        None => Ok(outcome),
+        None => Ok((outcome, fresh)),
     }
 }
 
-/// Checks the action a second time, on a fresh look if it cannot be taken back, and performs it.
+/// Checks the action a second time, on a fresh look if it cannot be taken back, and performs it. With the fresh look, if
+/// there was one.
 async fn attempt(
     cloud: &impl Cloud,
     config: &Config,
     seen: &Observation,
     action: &Action,
-) -> Result<Outcome, CloudError> {
+) -> Result<(Outcome, Option<Observation>), CloudError> {
     let name = &seen.group.name;
-    let verdict = if action.needs_fresh_look() {
+    let fresh = if action.needs_fresh_look() {
         match observe(cloud, name, None).await? {
-            Some(fresh) => guard::check(&fresh, action, config),
-            None => return Ok(Outcome::Gone),
+            Some(fresh) => Some(fresh),
+            None => return Ok((Outcome::Gone, None)),
         }
     } else {
-        guard::check(seen, action, config)
+        None
     };
-    if let Err(refusal) = verdict {
-        return Ok(Outcome::Refused(refusal));
+    if let Err(refusal) = guard::check(fresh.as_ref().unwrap_or(seen), action, config) {
+        return Ok((Outcome::Refused(refusal), fresh));
     }
-    Ok(match cloud.apply(name, action).await {
+    let outcome = match cloud.apply(name, action).await {
         Ok(()) => Outcome::Acted,
         Err(error) => {
             if let (Action::Launch(launch), CloudError::InsufficientCapacity(no_capacity)) = (action, &error) {
@@ -273,7 +304,8 @@ async fn attempt(
             }
             Outcome::Failed(error)
         }
-    })
+    };
+    Ok((outcome, fresh))
 }
 
 /// The pools of a launch that had no capacity cool down: those that EC2 named, all of them if it named none.

@@ -134,8 +134,8 @@ pub fn action(action: &Action) -> Value {
             "max_size": raise_max.map(|max| json!({ "from": max.original, "to": max.raised })),
         }),
         Action::Attach { replica, expect } => json!({ "replica": replica.as_str(), "desired": expect.desired }),
-        Action::Doom { victim, deadline } => json!({ "victim": victim.as_str(), "deadline": deadline.to_string() }),
-        Action::Pardon { victim } => json!({ "victim": victim.as_str() }),
+        Action::Doom { victim, deadline, .. } => json!({ "victim": victim.as_str(), "deadline": deadline.to_string() }),
+        Action::Pardon { victim, .. } => json!({ "victim": victim.as_str() }),
         Action::Detach { victim, expect } => json!({ "victim": victim.as_str(), "desired": expect.desired }),
         Action::Terminate { member, expect } => json!({ "member": member.as_str(), "desired": expect.desired }),
         Action::Replace { member } => json!({ "member": member.as_str() }),
@@ -235,7 +235,7 @@ pub fn pass_line(pass: &Pass, stack: &str, millis: i64) -> Value {
         "group": pass.group.as_str(),
         "outcome": outcome.name(),
         "Acted": count(matches!(outcome, Outcome::Acted)),
-        "Refused": count(matches!(outcome, Outcome::Refused(_))),
+        "Refused": count(matches!(outcome, Outcome::Refused(_)) || pass.refused_first.is_some()),
         "Failed": count(matches!(outcome, Outcome::Failed(_))),
         "Denied": count(denied),
     });
@@ -244,6 +244,9 @@ pub fn pass_line(pass: &Pass, stack: &str, millis: i64) -> Value {
         |wanted: &str| matches!(outcome, Outcome::Acted) && planned.is_some_and(|action| action.name() == wanted);
     line["Launched"] = json!(count(acted("launch")));
     line["Swapped"] = json!(count(completed_swap(pass).is_some()));
+    if let Some(refusal) = &pass.refused_first {
+        line["refusal"] = json!(refusal.to_string());
+    }
     match outcome {
         Outcome::Refused(refusal) => line["refusal"] = json!(refusal.to_string()),
         Outcome::Failed(error) => line["error"] = json!({ "kind": error_kind(error), "text": error.to_string() }),

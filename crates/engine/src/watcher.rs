@@ -193,7 +193,7 @@ pub async fn record_ready(
             Outcome::Waiting
         }
     };
-    Ok(Some(Pass { group: group.name.clone(), look: Some(Look { observation, plan }), outcome }))
+    Ok(Some(Pass { group: group.name.clone(), look: Some(Look { observation, plan }), outcome, refused_first: None }))
 }
 
 fn could_join(replica: &Replica, config: &Config) -> bool {

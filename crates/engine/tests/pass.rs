@@ -178,10 +178,11 @@ fn what_changed_between_the_two_looks_is_refused() {
     check(
         Script::of(&[ATTACHED, scaled_out]),
         expect![[r#"
-        look at web
-        look at web
-        => refused (terminate: desired is 3, not 1 + 1), goes on
-    "#]],
+            look at web
+            look at web
+            finish on web
+            => acted, goes on
+        "#]],
     );
 }
 
@@ -571,5 +572,22 @@ fn without_prices_at_hand_it_is() {
         dear: something to do
         cheap: something to do
     "#]],
+    );
+}
+
+#[test]
+fn what_the_guard_has_seen_is_said_at_once_before_it_can_be_undone() {
+    let shrunk = "group web  desired 1
+                    i-1  on-demand
+                    i-9  spot  replaces i-1
+                    journal  i-9 for i-1  desired 1";
+    check(
+        Script::of(&[ATTACHED, shrunk]),
+        expect![[r#"
+            look at web
+            look at web
+            finish on web
+            => acted, goes on
+        "#]],
     );
 }

@@ -371,28 +371,28 @@ fn the_line_of_a_refusal() {
         ]),
         expect![[r#"
             {
-              "Acted": 0,
+              "Acted": 1,
               "Denied": 0,
               "Failed": 0,
               "Launched": 0,
               "Refused": 1,
               "Swapped": 0,
               "action": {
-                "desired": 2,
-                "member": "i-1",
-                "name": "terminate"
+                "drop_journal": false,
+                "name": "finish",
+                "replica": "i-9"
               },
               "blockers": [],
-              "desired": 2,
+              "desired": 4,
               "group": "web",
               "kind": "pass",
               "max_size": 10,
               "on_demand": 1,
-              "outcome": "refused",
+              "outcome": "acted",
               "refusal": "terminate: desired is 4, not 1 + 1",
               "spot": 1,
               "stack": "spotward",
-              "swap": "attached",
+              "swap": "forfeit",
               "v": 1,
               "wait": null
             }
@@ -495,8 +495,8 @@ fn every_action_has_its_view() {
         Action::Arm { journal },
         Action::Prepare { suspend_az_rebalance: true, raise_max: Some(max) },
         Action::Attach { replica: id("i-9"), expect },
-        Action::Doom { victim: id("i-1"), deadline: written_at },
-        Action::Pardon { victim: id("i-1") },
+        Action::Doom { victim: id("i-1"), deadline: written_at, brought: false },
+        Action::Pardon { victim: id("i-1"), brought: false },
         Action::Detach { victim: id("i-1"), expect },
         Action::Terminate { member: id("i-1"), expect },
         Action::Compensate { from: 1, to: 2 },

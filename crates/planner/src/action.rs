@@ -42,11 +42,15 @@ pub enum Action {
         victim: InstanceId,
         /// Ended by then at the latest.
         deadline: Timestamp,
+        /// Brought by us once: it keeps its own history, and gets its role back if it stays.
+        brought: bool,
     },
     /// Take the mark off again: the victim stays.
     Pardon {
         /// The victim.
         victim: InstanceId,
+        /// Brought by us once: a member as before, not a stranger.
+        brought: bool,
     },
     /// `DetachInstances` with decrement.
     Detach {

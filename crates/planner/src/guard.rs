@@ -126,7 +126,7 @@ impl Guard<'_> {
                 require(text.len() <= 256, || format!("{} characters", text.len()))?;
                 require(text.parse::<Backoff>().is_ok(), || "nobody could read it".to_owned())
             }
-            Action::Pardon { victim } => {
+            Action::Pardon { victim, .. } => {
                 let member = self.member(victim)?;
                 require(member.is_doomed(), || format!("{victim} is not doomed"))
             }
@@ -209,8 +209,7 @@ impl Guard<'_> {
             format!("desired is {}, not {}", self.group.desired, journal.desired)
         })?;
         require(self.group.max_size > self.group.desired, || "no room below MaxSize".to_owned())?;
-        let joined = self.group.has_activity(replica, journal.since());
-        require(!joined, || format!("{replica} was a member already, and somebody has taken it out"))?;
+        self.none_has_left(&journal)?;
         self.in_service(&journal.victim)?;
         let victim = self.member(&journal.victim)?;
         // Nothing is lost by standing in for one that is lost.
@@ -232,21 +231,8 @@ impl Guard<'_> {
         })?;
         self.as_expected(expect)?;
         // That desired is one more again proves nothing once somebody has taken one away.
-        let activities = self.group.activities().ok_or("whether somebody has left since is not known")?;
-        let since = journal.since();
-        // A victim of an earlier swap may have left in the same second.
-        let earlier = |id: &InstanceId| {
-            let finished = self.group.members.iter().filter(|member| !member.is_replica());
-            *id != journal.victim && finished.filter_map(|member| member.ours.as_ref()).any(|ours| ours.victim == *id)
-        };
-        let shrank = activities
-            .iter()
-            .filter(|activity| activity.started_at >= since && !activity.instance.as_ref().is_some_and(earlier))
-            .find_map(|activity| activity.shrank);
-        require(shrank.is_none(), || {
-            let (from, to) = shrank.unwrap_or_default();
-            format!("the group has shrunk from {from} to {to} since the journal was written")
-        })?;
+        self.group.activities().ok_or("whether somebody has left since is not known")?;
+        self.none_has_left(&journal)?;
         let member = self.member(leaving)?;
         require(!member.protected, || format!("{leaving} is protected from scale-in"))?;
         require(self.group.desired > self.group.min_size, || format!("MinSize is {}", self.group.min_size))?;
@@ -293,6 +279,24 @@ impl Guard<'_> {
                 require(came_after || replica_gone, || "the group is not enabled".to_owned())
             }
         }
+    }
+
+    /// Nobody has shrunk the group since the journal was written, as far as the activities show it.
+    fn none_has_left(&self, journal: &Journal) -> Verdict {
+        let activities = self.group.activities().into_iter().flatten();
+        let since = journal.since();
+        // A victim of an earlier swap may have left in the same second.
+        let earlier = |id: &InstanceId| {
+            let finished = self.group.members.iter().filter(|member| !member.is_replica());
+            *id != journal.victim && finished.filter_map(|member| member.ours.as_ref()).any(|ours| ours.victim == *id)
+        };
+        let shrank = activities
+            .filter(|activity| activity.started_at >= since && !activity.instance.as_ref().is_some_and(earlier))
+            .find_map(|activity| activity.shrank);
+        require(shrank.is_none(), || {
+            let (from, to) = shrank.unwrap_or_default();
+            format!("the group has shrunk from {from} to {to} since the journal was written")
+        })
     }
 
     fn finish(&self, replica: Option<&Finished>, drop_journal: bool) -> Verdict {

@@ -82,6 +82,13 @@ fn is_served(member: &Member, group: &Group) -> bool {
     named || outside.chain(inside).any(|ours| ours.role == Role::Replica && ours.victim == member.id)
 }
 
+/// How the replacement of a dying member was bought that was launched for it and is gone again.
+fn lost_replacements<'a>(member: &'a Member, group: &'a Group) -> impl Iterator<Item = PurchaseOption> + 'a {
+    let gone = group.replicas.iter().filter(|replica| !replica.state.is_alive());
+    let for_it = gone.filter(|replica| replica.ours.cause == Cause::Notice && replica.ours.victim == member.id);
+    for_it.map(|replica| replica.purchase)
+}
+
 /// The launch that a notice asks for, ahead of everything else; `None` if no dying member lacks its replacement.
 /// `first` names the member that woke us.
 pub(crate) fn notice(
@@ -97,6 +104,7 @@ pub(crate) fn notice(
         .members
         .iter()
         .filter(|member| is_replaceable(member, group) && !is_last_call(member, now) && !is_served(member, group))
+        .filter(|member| lost_replacements(member, group).all(|purchase| purchase == PurchaseOption::Spot))
         .collect();
     // Whoever ends first; of equal ones always the same.
     dying.sort_by_key(|member| {
@@ -148,9 +156,13 @@ fn on_notice(
     let plan = match wishes(group, config) {
         Err(blocker) => Plan { blockers: vec![blocker], ..Plan::default() },
         Ok(_) if !blockers.is_empty() => Plan { blockers, ..Plan::default() },
-        Ok((enabled, policy)) => {
-            notice(group, (&enabled, &policy), market, config, Some(instance), spot, *now).unwrap_or_default()
-        }
+        Ok((enabled, policy)) => notice(group, (&enabled, &policy), market, config, Some(instance), spot, *now)
+            .unwrap_or_else(|| {
+                // Whoever reads the log wants to know why nothing is done about a member that ends.
+                let dying = group.member(instance).is_some_and(Member::is_dying);
+                let blockers = preflight::blockers(group, &policy, config, Moment::Rescue, *now);
+                Plan { blockers: if dying { blockers } else { Vec::new() }, ..Plan::default() }
+            }),
     };
     Plan { swap: swap.name(), ..plan }
 }
@@ -166,6 +178,8 @@ fn replacement(
     now: Timestamp,
 ) -> Result<Launch, Missing> {
     let stand_in = stand_in(group, member, market)?;
+    // EC2 hears each request once: what was launched and lost again is asked for another way, or not at all.
+    let spot = if lost_replacements(member, group).next().is_some() { Spot::Failed } else { spot };
     let pools = match spot {
         Spot::Try => elsewhere(&stand_in, policy, now).ok(),
         Spot::Failed => None,

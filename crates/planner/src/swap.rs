@@ -176,9 +176,18 @@ impl<'a> Swap<'a> {
         let outside = group.replica(&journal.replica);
         if let Some(replica) = outside.filter(|replica| replica.state.is_alive()) {
             return match victim {
-                // Once it was a member and somebody has detached it, he will not want it back by the same journal.
-                Some(_) if group.desired == journal.desired && !group.has_activity(&replica.id, journal.since()) => {
+                // Whoever has left since the journal was written would be taken for our victim later, and the replica
+                // itself, if somebody has taken it out again, for one that never came: it is written anew.
+                Some(_) if group.desired == journal.desired && !has_shrunk(group, &journal) => {
                     Swap::Armed { journal, replica }
+                }
+                // It was a member, and the group fills its place: the +1 is still there.
+                Some(_)
+                    if group.desired == added
+                        && group.has_activity(&replica.id, journal.since())
+                        && !is_restored(&journal, group) =>
+                {
+                    Swap::Undoing { journal, cause: Undo::ReplicaGone }
                 }
                 Some(_) | None => Swap::Settling { journal, on_group: true },
             };
@@ -325,7 +334,9 @@ impl<'a> Swap<'a> {
                 | StrayReason::Disabled
                 | StrayReason::NoVictim => Action::Discard { replica: replica.id.clone() },
             }),
-            Swap::Reprieved { victim } => Step::Do(Action::Pardon { victim: victim.id.clone() }),
+            Swap::Reprieved { victim } => {
+                Step::Do(Action::Pardon { victim: victim.id.clone(), brought: victim.was_brought() })
+            }
         }
     }
 }
@@ -597,7 +608,9 @@ impl<'a> Context<'a> {
             (Removal::Detach, false) if self.is_overdue(journal, policy) => {
                 return self.give_back(journal, Some(replica));
             }
-            (Removal::Detach, false) => Action::Doom { victim: victim_id, deadline: self.now + DOOM },
+            (Removal::Detach, false) => {
+                Action::Doom { victim: victim_id, deadline: self.now + DOOM, brought: victim.ours.is_some() }
+            }
             (Removal::Detach, true) => Action::Detach { victim: victim_id, expect },
         })
     }
@@ -749,9 +762,6 @@ impl<'a> Context<'a> {
             return step;
         }
         let victim = group.member(&journal.victim);
-        if let Some(victim) = victim.filter(|member| member.is_doomed() && !member.lifecycle.is_leaving()) {
-            return Step::Do(Action::Pardon { victim: victim.id.clone() });
-        }
         let inside = group
             .member(&journal.replica)
             .filter(|member| !member.lifecycle.is_leaving())
@@ -775,6 +785,10 @@ impl<'a> Context<'a> {
         let resume_az_rebalance = journal.suspends_az_rebalance && group.suspends("AZRebalance");
         if max.is_some() || resume_az_rebalance {
             return Step::Do(Action::Restore { max, resume_az_rebalance });
+        }
+        // Only now: giving back is what tells the next look that the +1 is settled, if there is no replica to tell it.
+        if let Some(victim) = victim.filter(|member| member.is_doomed() && !member.lifecycle.is_leaving()) {
+            return Step::Do(Action::Pardon { victim: victim.id.clone(), brought: victim.was_brought() });
         }
         if let Some(max) = above {
             // That may take long; our own instance outside must not outlive its deadline for it.

@@ -591,7 +591,7 @@ fn a_replica_that_somebody_has_taken_out_is_not_attached_again() {
            journal  i-9 for i-1  desired 1
            activity  i-9  started 10s  ended 5s  shrank 2>1",
         attach("i-9"),
-        expect!["attach: i-9 was a member already, and somebody has taken it out"],
+        expect!["attach: the group has shrunk from 2 to 1 since the journal was written"],
     );
 }
 
@@ -1071,6 +1071,7 @@ fn doom(victim: &'static str) -> impl FnOnce(&Picture) -> Action {
     move |picture| Action::Doom {
         victim: id(victim),
         deadline: picture.observation.now + SignedDuration::from_mins(60),
+        brought: false,
     }
 }
 
@@ -1079,7 +1080,7 @@ fn detach(victim: &'static str) -> impl FnOnce(&Picture) -> Action {
 }
 
 fn pardon(victim: &'static str) -> impl FnOnce(&Picture) -> Action {
-    move |_| Action::Pardon { victim: id(victim) }
+    move |_| Action::Pardon { victim: id(victim), brought: false }
 }
 
 #[test]
@@ -1576,5 +1577,18 @@ fn no_journal_that_would_resume_what_somebody_else_has_suspended() {
            suspended  AZRebalance",
         arm(|journal| journal.suspends_az_rebalance = true),
         expect!["arm: AZRebalance is suspended already"],
+    );
+}
+
+#[test]
+fn nothing_is_attached_by_a_journal_that_is_older_than_somebodys_leaving() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1
+           journal  i-9 for i-1  desired 1
+           activity  i-4  started 10s  ended 5s  shrank 2>1",
+        attach("i-9"),
+        expect!["attach: the group has shrunk from 2 to 1 since the journal was written"],
     );
 }

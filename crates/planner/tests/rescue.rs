@@ -13,6 +13,38 @@ use support::{Picture, check, picture, plan_text};
 // A notice.
 
 #[test]
+fn a_spot_replacement_that_is_gone_again_is_asked_for_another_way() {
+    check(
+        "group web
+           i-1  on-demand
+           i-5  spot  finished  ends-in 60s
+           i-9  spot  unattached  terminated  replaces i-5  notice  age 40s
+           market  m5.large 0.10 spot 0.04  m6i.large 0.11 spot 0.05",
+        expect![[r#"
+            idle
+              do      launch on-demand for i-5 in us-east-1a: m5.large $0.1000/h
+        "#]],
+    );
+}
+
+#[test]
+fn and_an_on_demand_one_is_not_asked_for_twice() {
+    check(
+        "group web
+           i-1  spot  finished
+           i-5  spot  finished  ends-in 60s
+           i-8  spot  unattached  terminated  replaces i-5  notice  age 50s
+           i-9  on-demand  unattached  terminated  replaces i-5  notice  age 40s
+           market  m5.large 0.10 spot 0.04  m6i.large 0.11 spot 0.05",
+        expect![[r#"
+            idle
+              leave   i-1 is bought as it should be
+              leave   i-5 will be taken back by EC2 at 12:06:00
+        "#]],
+    );
+}
+
+#[test]
 fn a_dying_member_gets_its_replacement_at_once_from_another_pool() {
     check(
         "group web
@@ -614,6 +646,21 @@ fn the_member_of_the_event_comes_first() {
         expect![[r#"
             idle
               do      launch spot for i-5 in us-east-1a: m6i.large $0.0500/h
+        "#]],
+        false,
+    );
+}
+
+#[test]
+fn a_notice_that_cannot_be_helped_says_why() {
+    event(
+        "group web
+           hooks launch H
+           i-5  spot  finished  ends-in 110s
+           market  m5.large 0.10 spot 0.04  m6i.large 0.11 spot 0.05",
+        expect![[r#"
+            idle
+              blocked launch lifecycle hooks would not run on attach: H (spotward:launch-hooks=ignore accepts that, spotward:readiness=watcher waits for your own check)
         "#]],
         false,
     );

@@ -1634,7 +1634,7 @@ fn a_doomed_victim_goes_through_the_group_when_its_owner_has_changed_his_mind() 
 }
 
 #[test]
-fn forfeiting_pardons_the_doomed_victim_before_anything_else() {
+fn forfeiting_says_that_both_stay_before_the_victim_is_pardoned() {
     check(
         "group web  max 2  desired 3
            i-1  on-demand  doomed
@@ -1643,7 +1643,7 @@ fn forfeiting_pardons_the_doomed_victim_before_anything_else() {
            set  removal=detach",
         expect![[r#"
             forfeit
-              do      pardon i-1
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -2855,5 +2855,32 @@ fn a_replica_that_somebody_has_detached_does_not_come_back_by_the_same_journal()
         armed
           do      attach i-9 if 1 are wanted and 1 serve
     "#]],
+    );
+}
+
+#[test]
+fn what_has_left_since_the_journal_would_be_taken_for_the_victim_later_so_it_is_written_anew() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1
+           journal  i-9 for i-1  desired 1
+           activity  i-4  started 10s  ended 5s  shrank 2>1",
+        expect![[r#"
+            settling
+              do      finish: i-9 waits outside, drop the journal
+        "#]],
+    );
+}
+
+#[test]
+fn a_spot_member_of_ours_that_is_spared_by_detach_is_ours_as_before() {
+    check(
+        "group web
+           i-5  spot  doomed  replaces i-1",
+        expect![[r#"
+            reprieved
+              do      pardon i-5, a member of ours as before
+        "#]],
     );
 }

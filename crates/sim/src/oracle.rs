@@ -19,6 +19,8 @@ use crate::world::Api;
 /// A replica may outlive its deadline by so many passes that got to see it: calls fail, EC2 takes its time. (Nothing
 /// can be ended while no pass runs at all.)
 const LATE_PASSES: u32 = 8;
+/// So long after its deadline whatever is left is ended by the sweep, even if its group is out of reach.
+const FORSAKEN: Ms = 60 * MINUTE;
 /// In any hour a group sees at most so many launches of ours.
 const LAUNCHES_PER_HOUR: usize = 40;
 /// The saving that the default settings demand, in percent of the victim's on-demand price.
@@ -229,7 +231,7 @@ pub struct Oracle {
     /// Relative foreign changes during a swap that left one instance too many.
     pub surpluses: u64,
     prices_seen: BTreeMap<usize, market::Pools>,
-    launches: Vec<(Ms, GroupName, String, String)>,
+    launches: Vec<(Ms, GroupName, String, (String, Option<PurchaseOption>))>,
     /// Passes that saw an instance past its deadline.
     late: BTreeMap<InstanceId, u32>,
     /// Everything is being taken back: nobody has to be replaced any more.
@@ -304,8 +306,10 @@ impl Oracle {
         match done.api {
             // Attaching a member again changes nothing.
             Api::AttachInstances if after.desired > done.before.desired => {
-                let expected =
-                    done.before.journal.as_deref().and_then(|journal| field(journal, "d")?.parse::<u32>().ok());
+                // Its copy counts where somebody has deleted the journal itself.
+                let copy = || done.subject_before.and_then(|ec2| ec2.tags.get(tag::SWAP)).map(String::as_str);
+                let journal = done.before.journal.as_deref().or_else(copy);
+                let expected = journal.and_then(|journal| field(journal, "d")?.parse::<u32>().ok());
                 if expected.is_some_and(|expected| expected != done.before.desired)
                     && self.raced(region, done)
                     && let Some(book) = self.books.get_mut(done.group)
@@ -562,8 +566,11 @@ impl Oracle {
             // The other worker has finished the swap since we looked. The queue is there so that this cannot happen;
             // without it a setting may stay changed, never capacity.
             self.drifts += 1;
+            let desired = region.group(done.group).map_or(0, |group| group.desired);
             if let Some(book) = self.books.get_mut(done.group) {
                 book.drifted = true;
+                // An attach without a journal: nobody knows of its +1.
+                book.surplus = book.surplus.max(desired.saturating_sub(book.wanted()));
             }
         } else if !self.raced(region, done) {
             self.object(region, Promise::JournalFirst, || {
@@ -619,17 +626,21 @@ impl Oracle {
             ec2.state.is_alive()
                 && ec2.tags.get(tag::ROLE).map(String::as_str) == Some("replica")
                 && ec2.tags.get(tag::VICTIM) == Some(&victim)
-                // A notice may find that a recommendation's replica is not to be seen yet: the second one is discarded.
+                // A notice may find that a recommendation's replica is not to be seen yet, or its own that was bought
+                // the other way: the second one is discarded.
                 && (ec2.tags.get(tag::WINDOW).map(String::as_str) == Some("notice")) == (window == "notice")
+                && (window != "notice" || ec2.purchase == request.purchase)
         };
         let twins: Vec<InstanceId> = region.view.instances.values().filter(alive).map(|ec2| ec2.id.clone()).collect();
         if twins.len() > 1 && !self.raced(region, done) {
             self.object(region, Promise::OneReplica, || format!("{twins:?} all stand in for {victim}"));
         }
-        if self.launches.iter().any(|(_, name, who, when)| name == done.group && *who == victim && *when == window) {
-            self.object(region, Promise::OneReplica, || format!("two launches for {victim} in window {window}"));
+        // No spot capacity, and then there is: EC2 knows the two requests of a notice as different ones.
+        let once = (window.clone(), (window == "notice").then_some(request.purchase));
+        if self.launches.iter().any(|(_, name, who, when)| name == done.group && *who == victim && *when == once) {
+            self.object(region, Promise::OneReplica, || format!("two launches for {victim} in window {}", once.0));
         }
-        self.launches.push((region.now, done.group.clone(), victim, window));
+        self.launches.push((region.now, done.group.clone(), victim, once));
         let hour_ago = region.now - 60 * MINUTE;
         let recent = self.launches.iter().filter(|(at, name, ..)| *at > hour_ago && name == done.group).count();
         if recent > LAUNCHES_PER_HOUR {
@@ -741,7 +752,14 @@ impl Oracle {
             }
             let due =
                 ec2.tags.get(tag::DEADLINE).and_then(|text| text.parse::<Ms>().ok()).map(|seconds| seconds * SECOND);
-            if due.is_some_and(|due| region.now <= due) {
+            // Where the role may not touch the group any more, ending it is left to the sweep.
+            let locked_out = |name: &String| {
+                let name = GroupName::new(name.as_str());
+                let enabled = self.books.get(&name).is_some_and(Book::enabled);
+                !enabled && region.journal_text(&name).is_none()
+            };
+            let patience = if ec2.tags.get(tag::GROUP).is_some_and(locked_out) { FORSAKEN } else { 0 };
+            if due.is_some_and(|due| region.now <= due + patience) {
                 continue;
             }
             let late = self.late.entry(ec2.id.clone()).or_default();
@@ -758,7 +776,9 @@ impl Oracle {
         let mut unrest = Vec::new();
         for (name, book) in &self.books {
             let Some(group) = region.group(name) else { continue };
-            let drift_allowed = (book.journal_deleted && copies(region).next().is_none()) || book.drifted;
+            let locked_out = !book.enabled() && self.denied > 0 && region.journal_text(name).is_none();
+            let untold = copies(region).next().is_none();
+            let drift_allowed = ((book.journal_deleted || locked_out) && untold) || book.drifted;
             if group.tags.contains_key(tag::SWAP) {
                 unrest.push((Promise::Settings, format!("{name} still carries a journal")));
             }
@@ -852,7 +872,9 @@ impl Oracle {
             || (group.launch_hook && setting("spotward:readiness") != Some("watcher"))
             || group.refresh.is_some()
             || !group.scheduled.is_empty();
-        if unwilling {
+        // What nobody can tell from the owner's own numbers any more is what swaps go by.
+        let drifted = (book.journal_deleted || book.drifted) && group.desired != book.wanted();
+        if unwilling || drifted {
             return;
         }
         let surplus = replaceable.min(on_demand.saturating_sub(book.floor()));

@@ -371,15 +371,17 @@ impl Sim {
                 })
                 .await
             }
-            Action::Doom { victim, deadline } => {
+            Action::Doom { victim, deadline, brought } => {
                 let stack = self.world.borrow().stack.clone();
-                let tags = [
+                let mut tags = vec![
                     (tag::ROLE, Some("doomed".to_owned())),
                     (tag::GROUP, Some(group.to_string())),
-                    (tag::VICTIM, Some(victim.to_string())),
                     (tag::DEADLINE, Some(deadline.as_second().to_string())),
                     (tag::STACK, Some(stack)),
                 ];
+                if !brought {
+                    tags.push((tag::VICTIM, Some(victim.to_string())));
+                }
                 self.change(Api::CreateTags, group, Some(victim), |world| {
                     // The role's policy: a victim may be marked if it carries the enabling tag itself.
                     let carried = world.region.ec2(victim).and_then(|ec2| ec2.tags.get("spot-enabled"));
@@ -391,7 +393,12 @@ impl Sim {
                 })
                 .await
             }
-            Action::Pardon { victim } => {
+            Action::Pardon { victim, brought: true } => {
+                let tags = [(tag::ROLE, Some("member".to_owned()))];
+                self.change(Api::CreateTags, group, Some(victim), |world| world.region.tag_instance(victim, &tags))
+                    .await
+            }
+            Action::Pardon { victim, brought: false } => {
                 let tags = [tag::ROLE, tag::GROUP, tag::VICTIM, tag::DEADLINE, tag::STACK].map(|key| (key, None));
                 self.change(Api::DeleteTags, group, Some(victim), |world| world.region.tag_instance(victim, &tags))
                     .await

@@ -28,6 +28,8 @@ pub(crate) const START: Ms = 1_790_000_000_000;
 const STORM_PASSES: u32 = 24;
 /// In one of so many seeds replicas wait for their watchers.
 const WATCHED: u64 = 16;
+/// Once calm, the tick's sweep comes after so many passes each.
+const SWEEP_EVERY: u32 = 15;
 /// Passes of a scripted scenario before its owner starts to tidy up.
 const SCRIPT_PASSES: u32 = 4;
 /// Once calm, a group of up to seven members has to be at rest after so many passes: swaps of up to forty short passes,
@@ -318,27 +320,36 @@ impl Play<'_> {
 
     /// Takes away what is left of us, until nothing is or `rounds` are over. A round may be cut short like any pass.
     fn tidy_up(&mut self, rounds: u32) {
-        // The owner's own credentials and the deployment's real settings: only passes are told that nobody is enabled.
-        let config = Config::default();
         for _ in 0..rounds {
             if self.broken() {
                 return;
             }
-            let sim = self.sim.clone();
-            sim.world.borrow_mut().begin_pass(0);
-            let mut future = Box::pin(engine::tidy::uninstall(&sim, &config, Extent::Uninstall));
-            let end = loop {
-                match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                    Poll::Ready(result) => break Some(result),
-                    Poll::Pending if std::mem::take(&mut sim.world.borrow_mut().killed) => break None,
-                    Poll::Pending => {}
-                }
-            };
-            drop(future);
-            let world = &mut *self.sim.world.borrow_mut();
-            world.note(|| format!("== tidied up: {end:?}"));
-            world.advance(10 * SECOND);
+            self.tidy(Extent::Uninstall);
+            self.sim.world.borrow_mut().advance(10 * SECOND);
         }
+    }
+
+    /// One round of it, or one sweep as on a tick.
+    fn tidy(&mut self, extent: Extent) {
+        // The owner's own credentials and the deployment's real settings: only passes are told that nobody is enabled.
+        let config = Config::default();
+        let sim = self.sim.clone();
+        sim.world.borrow_mut().begin_pass(0);
+        let mut future = Box::pin(async {
+            match extent {
+                Extent::Sweep => engine::tidy::sweep(&sim, &config).await,
+                Extent::Uninstall | Extent::UninstallWithSettings => engine::tidy::uninstall(&sim, &config, extent).await,
+            }
+        });
+        let end = loop {
+            match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(result) => break Some(result),
+                Poll::Pending if std::mem::take(&mut sim.world.borrow_mut().killed) => break None,
+                Poll::Pending => {}
+            }
+        };
+        drop(future);
+        self.sim.world.borrow_mut().note(|| format!("== tidied up: {end:?}"));
     }
 
     /// Until everything is at rest, or too long.
@@ -355,6 +366,9 @@ impl Play<'_> {
                 weather::calm(&mut self.sim.world.borrow_mut());
             }
             let quiet = self.pass_and_pause();
+            if number % SWEEP_EVERY == SWEEP_EVERY - 1 {
+                self.tidy(Extent::Sweep);
+            }
             self.script();
             let world = self.sim.world.borrow();
             let told_all = world.region.notices.is_empty();

@@ -9,7 +9,7 @@ use sim::{Kind, Options, RunReport, SCENARIOS, Storm, Unknowns, run};
 
 const SEEDS: u64 = 20_000;
 const THREADS: u64 = 2;
-/// So many broken seeds are enough to look at: the rest is not played.
+/// So many broken seeds are enough to look at, the rest is not played: `ENOUGH=100` looks further.
 const ENOUGH: u64 = 3;
 
 fn number(name: &str, default: u64) -> u64 {
@@ -68,15 +68,19 @@ impl Tally {
 fn play(seeds: std::ops::Range<u64>, options: &Options) -> Tally {
     let next = AtomicU64::new(seeds.start);
     let broken = AtomicU64::new(0);
+    let enough = number("ENOUGH", ENOUGH);
     let worker = || {
         let mut tally = Tally::default();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end || broken.load(Ordering::Relaxed) >= ENOUGH {
+            if seed >= seeds.end || broken.load(Ordering::Relaxed) >= enough {
                 return tally;
             }
             let report = run(&SCENARIOS[0], seed, options);
-            broken.fetch_add(u64::from(!report.is_safe()), Ordering::Relaxed);
+            if let Some(violation) = &report.violation {
+                broken.fetch_add(1, Ordering::Relaxed);
+                eprintln!("seed {seed}: {}: {}", violation.promise, violation.what);
+            }
             tally.add(report);
         }
     };

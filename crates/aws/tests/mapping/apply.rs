@@ -580,7 +580,7 @@ fn sizes_that_moved_are_a_conflict() {
 fn marks_a_victim_before_it_is_detached() {
     let deadline = Timestamp::from_second(1_790_003_600).unwrap();
     check(
-        Action::Doom { victim: victim(), deadline },
+        Action::Doom { victim: victim(), deadline, brought: false },
         &[],
         expect![[r#"
         ec2 CreateTags
@@ -589,12 +589,45 @@ fn marks_a_victim_before_it_is_detached() {
             Tag.1.Value = doomed
             Tag.2.Key = spotward:asg
             Tag.2.Value = web
-            Tag.3.Key = spotward:victim
-            Tag.3.Value = i-1
-            Tag.4.Key = spotward:deadline
-            Tag.4.Value = 1790003600
-            Tag.5.Key = spotward:stack
-            Tag.5.Value = spotward
+            Tag.3.Key = spotward:deadline
+            Tag.3.Value = 1790003600
+            Tag.4.Key = spotward:stack
+            Tag.4.Value = spotward
+            Tag.5.Key = spotward:victim
+            Tag.5.Value = i-1
+        done
+    "#]],
+    );
+}
+
+#[test]
+fn one_that_we_brought_keeps_whom_it_came_for() {
+    let deadline = Timestamp::from_second(1_790_003_600).unwrap();
+    check(
+        Action::Doom { victim: victim(), deadline, brought: true },
+        &[],
+        expect![[r#"
+        ec2 CreateTags
+            ResourceId.1 = i-1
+            Tag.1.Key = spotward:role
+            Tag.1.Value = doomed
+            Tag.2.Key = spotward:asg
+            Tag.2.Value = web
+            Tag.3.Key = spotward:deadline
+            Tag.3.Value = 1790003600
+            Tag.4.Key = spotward:stack
+            Tag.4.Value = spotward
+        done
+    "#]],
+    );
+    check(
+        Action::Pardon { victim: victim(), brought: true },
+        &[],
+        expect![[r#"
+        ec2 CreateTags
+            ResourceId.1 = i-1
+            Tag.1.Key = spotward:role
+            Tag.1.Value = member
         done
     "#]],
     );
@@ -603,7 +636,7 @@ fn marks_a_victim_before_it_is_detached() {
 #[test]
 fn takes_off_exactly_the_marks() {
     check(
-        Action::Pardon { victim: victim() },
+        Action::Pardon { victim: victim(), brought: false },
         &[],
         expect![[r#"
         ec2 DeleteTags

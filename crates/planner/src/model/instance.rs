@@ -376,6 +376,11 @@ impl Member {
         self.ours.as_ref().is_some_and(|ours| ours.role == Role::Doomed)
     }
 
+    /// Brought by us once, before it was marked to leave: what we mark otherwise is named as its own victim.
+    pub fn was_brought(&self) -> bool {
+        self.ours.as_ref().is_some_and(|ours| ours.victim != self.id)
+    }
+
     /// When EC2 launched it, if EC2 showed it.
     pub fn launched_at(&self) -> Option<Timestamp> {
         self.ec2.as_ref().map(|facts| facts.launched_at)

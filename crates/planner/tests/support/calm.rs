@@ -77,7 +77,11 @@ impl Calm {
                 let member = member_of(replica, group);
                 group.members.push(member);
             }
-            Action::Doom { victim, deadline } => {
+            Action::Doom { victim, deadline, brought: true } => {
+                let ours = self.member(victim).ours.as_mut().expect("brought by us");
+                (ours.role, ours.deadline) = (Role::Doomed, *deadline);
+            }
+            Action::Doom { victim, deadline, brought: false } => {
                 let (group, stack) = (self.group().name.clone(), self.picture.config.stack.clone());
                 let member = self.member(victim);
                 let (deadline, victim) = (*deadline, victim.clone());
@@ -94,12 +98,9 @@ impl Calm {
                     cause: Cause::Swap,
                 });
             }
-            Action::Pardon { victim } => {
-                let member = self.member(victim);
-                match member.purchase {
-                    PurchaseOption::OnDemand => member.ours = None,
-                    PurchaseOption::Spot => member.ours.as_mut().expect("doomed").role = Role::Member,
-                }
+            Action::Pardon { victim, brought: false } => self.member(victim).ours = None,
+            Action::Pardon { victim, brought: true } => {
+                self.member(victim).ours.as_mut().expect("brought by us").role = Role::Member;
             }
             Action::Detach { victim: id, .. } => self.leave(id, LifecycleState::Detaching, now),
             Action::Terminate { member: id, .. } => self.leave(id, LifecycleState::Terminating, now),

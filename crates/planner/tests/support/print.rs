@@ -68,8 +68,9 @@ pub fn action(action: &Action) -> String {
         Action::Attach { replica, expect } => {
             format!("attach {replica} if {} are wanted and {} serve", expect.desired, expect.serving)
         }
-        Action::Doom { victim, deadline } => format!("doom {victim} until {deadline}"),
-        Action::Pardon { victim } => format!("pardon {victim}"),
+        Action::Doom { victim, deadline, .. } => format!("doom {victim} until {deadline}"),
+        Action::Pardon { victim, brought: false } => format!("pardon {victim}"),
+        Action::Pardon { victim, brought: true } => format!("pardon {victim}, a member of ours as before"),
         Action::Detach { victim, expect } => {
             format!("detach {victim} if {} are wanted and {} serve", expect.desired, expect.serving)
         }
