@@ -42,7 +42,9 @@ pub fn calls(action: &Action, group: &Group) -> Vec<Call> {
             vec![call("autoscaling:AttachInstances", format!("{name}: {replica}, desired {from} -> {to}"))]
         }
         Action::Doom { victim, .. } => vec![call("ec2:CreateTags", format!("{victim}: spotward:role=doomed"))],
-        Action::Pardon { victim, brought: true } => vec![call("ec2:CreateTags", format!("{victim}: spotward:role=member"))],
+        Action::Pardon { victim, brought: true } => {
+            vec![call("ec2:CreateTags", format!("{victim}: spotward:role=member"))]
+        }
         Action::Pardon { victim, brought: false } => vec![call("ec2:DeleteTags", format!("{victim}: spotward:role"))],
         Action::Detach { victim, expect } => {
             let (from, to) = (expect.desired, expect.desired.saturating_sub(1));

@@ -27,6 +27,7 @@ use planner::pace;
 use planner::plan::{Need, Plan, Planner, plan};
 use planner::policy::Config;
 use planner::reason::Refusal;
+use planner::swap::Swap;
 
 pub use cloud::{Cloud, CloudError, NoCapacity, Scope};
 
@@ -198,8 +199,8 @@ async fn pass(cloud: &impl Cloud, config: &Config, look: Look) -> Result<Pass, C
     }
 }
 
-/// What the fresh look that made the guard object asks for itself, if that can be taken back: above all that both stay.
-/// Later nobody could see that somebody had changed desired, if he changed it back in between.
+/// What the fresh look that made the guard object asks for itself, if it only clears up: above all that both stay. Later
+/// nobody could see that somebody had changed desired, if he changed it back in between.
 async fn second_thought(
     cloud: &impl Cloud,
     config: &Config,
@@ -209,12 +210,32 @@ async fn second_thought(
 ) -> Result<Pass, CloudError> {
     let group = fresh.group.name.clone();
     let wanted = plan(&fresh, None, config);
-    let Some(action) = wanted.action.clone().filter(|action| !action.needs_fresh_look()) else {
+    let Some(action) = wanted.action.clone().filter(clears_up) else {
         return Ok(Pass { group, look: Some(look), outcome: Outcome::Refused(refusal), refused_first: None });
     };
-    let (outcome, _) = attempt(cloud, config, &fresh, &action).await?;
+    let (outcome, _) = attempt(cloud, config, &fresh, wanted.swap, &action).await?;
     let look = Look { observation: fresh, plan: wanted };
     Ok(Pass { group, look: Some(look), outcome, refused_first: Some(refusal) })
+}
+
+/// Adds and removes nothing: what may follow an objection in the same pass.
+fn clears_up(action: &Action) -> bool {
+    match action {
+        Action::Restore { .. } | Action::Finish { .. } | Action::Pardon { .. } => true,
+        Action::Launch(_)
+        | Action::Discard { .. }
+        | Action::Arm { .. }
+        | Action::Prepare { .. }
+        | Action::Attach { .. }
+        | Action::Doom { .. }
+        | Action::RecordReady { .. }
+        | Action::Note { .. }
+        | Action::Detach { .. }
+        | Action::Terminate { .. }
+        | Action::Replace { .. }
+        | Action::Compensate { .. }
+        | Action::EndDoomed { .. } => false,
+    }
 }
 
 /// EC2 has announced the end of an instance, or somebody says so: launches its replacement if EC2 confirms it, and
@@ -263,7 +284,7 @@ async fn act(
     action: &Action,
 ) -> Result<(Outcome, Option<Observation>), CloudError> {
     let seen = &look.observation;
-    let (outcome, fresh) = attempt(cloud, config, seen, action).await?;
+    let (outcome, fresh) = attempt(cloud, config, seen, look.plan.swap, action).await?;
     let (Action::Launch(failed), Outcome::Failed(error)) = (action, &outcome) else { return Ok((outcome, fresh)) };
     let no_spot = matches!(error, CloudError::InsufficientCapacity(_) | CloudError::Limit(_));
     if !no_spot || failed.purchase == PurchaseOption::OnDemand || failed.cause() != Cause::Notice {
@@ -271,17 +292,18 @@ async fn act(
     }
     let market = cloud.market(failed.platform).await?;
     match planner::rescue::plan_notice_on_demand(seen, Some(&market), config, &failed.victim).action {
-        Some(action) => attempt(cloud, config, seen, &action).await,
+        Some(action) => attempt(cloud, config, seen, look.plan.swap, &action).await,
         None => Ok((outcome, fresh)),
     }
 }
 
-/// Checks the action a second time, on a fresh look if it cannot be taken back, and performs it. With the fresh look, if
-/// there was one.
+/// Checks the action a second time, on a fresh look if it cannot be taken back, and performs it if the swap is still
+/// where it was. With the fresh look, if there was one.
 async fn attempt(
     cloud: &impl Cloud,
     config: &Config,
     seen: &Observation,
+    swap: &'static str,
     action: &Action,
 ) -> Result<(Outcome, Option<Observation>), CloudError> {
     let name = &seen.group.name;
@@ -295,6 +317,12 @@ async fn attempt(
     };
     if let Err(refusal) = guard::check(fresh.as_ref().unwrap_or(seen), action, config) {
         return Ok((Outcome::Refused(refusal), fresh));
+    }
+    if let Some(now_at) = fresh.as_ref().map(|fresh| Swap::read(&fresh.group, config, fresh.now).name())
+        && now_at != swap
+    {
+        let why = format!("the swap is {now_at} by now, not {swap}");
+        return Ok((Outcome::Refused(Refusal { action: action.name(), why }), fresh));
     }
     let outcome = match cloud.apply(name, action).await {
         Ok(()) => Outcome::Acted,

@@ -206,7 +206,7 @@ fn suspending_rebalancing_is_checked_on_a_fresh_look() {
                    i-1  on-demand
                    i-2  on-demand  zone b
                    i-9  spot  unattached  replaces i-1
-                   journal  i-9 for i-1  desired 2  az";
+                   journal  i-9 for i-1  desired 2  az  age 20s";
     check(
         Script::of(&[zones]),
         expect![[r#"
@@ -223,7 +223,7 @@ fn so_is_raising_maxsize() {
     let full = "group web  max 1
                   i-1  on-demand
                   i-9  spot  unattached  replaces i-1
-                  journal  i-9 for i-1  desired 1  max 1>2";
+                  journal  i-9 for i-1  desired 1  max 1>2  age 20s";
     check(
         Script::of(&[full]),
         expect![[r#"
@@ -588,6 +588,26 @@ fn what_the_guard_has_seen_is_said_at_once_before_it_can_be_undone() {
             look at web
             finish on web
             => acted, goes on
+        "#]],
+    );
+}
+
+#[test]
+fn a_swap_that_is_elsewhere_by_now_is_left_to_the_next_pass() {
+    let never_attached = "group web  desired 1
+                            i-1  on-demand
+                            i-9  spot  unattached  terminated  replaces i-1
+                            journal  i-9 for i-1  desired 1  age 5m";
+    let gone_after_all = "group web  desired 2
+                            i-1  on-demand
+                            i-9  spot  Terminating  replaces i-1
+                            journal  i-9 for i-1  desired 1  age 5m";
+    check(
+        Script::of(&[never_attached, gone_after_all]),
+        expect![[r#"
+            look at web
+            look at web
+            => refused (finish: the swap is undoing by now, not settling), goes on
         "#]],
     );
 }

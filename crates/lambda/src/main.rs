@@ -297,7 +297,12 @@ impl Function {
                 Err(error) => {
                     error!(group = group.as_str(), %error, "gave up for now");
                     // Counted like an action that failed: a read that is denied sets off the same alarm.
-                    self.say(&Pass { group: group.clone(), look: None, outcome: Outcome::Failed(error), refused_first: None });
+                    self.say(&Pass {
+                        group: group.clone(),
+                        look: None,
+                        outcome: Outcome::Failed(error),
+                        refused_first: None,
+                    });
                     return false;
                 }
             };

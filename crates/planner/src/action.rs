@@ -201,7 +201,7 @@ impl Action {
             | Self::Compensate { .. }
             | Self::Prepare { .. }
             | Self::Finish { drop_journal: true, .. }
-            | Self::Restore { max: Some(_), .. } => true,
+            | Self::Restore { .. } => true,
             // A MaxSize that the owner changed between our look and this call would be put back to the old one.
             Self::Arm { journal } => journal.raised_max.is_some(),
             Self::Launch(_)
@@ -209,7 +209,6 @@ impl Action {
             | Self::Pardon { .. }
             | Self::RecordReady { .. }
             | Self::Note { .. }
-            | Self::Restore { max: None, .. }
             | Self::Finish { drop_journal: false, .. } => false,
         }
     }

@@ -100,6 +100,7 @@ impl Guard<'_> {
                 require(!suspend_az_rebalance || journal.suspends_az_rebalance, || {
                     "the journal does not say that AZRebalance is suspended".to_owned()
                 })?;
+                require(self.now <= journal.prepared_until(), || "the journal is too old to begin by".to_owned())?;
                 let Some(max) = raise_max else { return Ok(()) };
                 require(journal.raised_max == Some(*max), || "the journal says otherwise about MaxSize".to_owned())?;
                 require(max.raised == max.original + 1, || "MaxSize may be raised by one only".to_owned())?;
@@ -154,6 +155,12 @@ impl Guard<'_> {
                 require(!resume_az_rebalance || journal.suspends_az_rebalance, || {
                     "AZRebalance was not suspended by us".to_owned()
                 })?;
+                // What is given back says that the +1 is settled: not while the replica is there on trial.
+                let on_trial = self.group.member(&journal.replica).is_some_and(|member| {
+                    let added = self.group.desired == journal.desired + 1;
+                    added && member.is_replica() && !member.lifecycle.is_leaving()
+                });
+                require(!on_trial, || format!("{} has just been attached", journal.replica))?;
                 let Some(max) = max else { return Ok(()) };
                 require(journal.raised_max == Some(*max), || "the journal says otherwise about MaxSize".to_owned())?;
                 require(self.group.max_size == max.raised, || format!("MaxSize is {}", self.group.max_size))?;
@@ -341,10 +348,11 @@ impl Guard<'_> {
     fn journal_or_copy(&self) -> Result<Journal, String> {
         let copy = || {
             let inside = self.group.members.iter().filter_map(|member| member.ours.as_ref());
-            let outside = self.group.replicas.iter().map(|replica| &replica.ours);
+            // What a dead one carries may be of long ago.
+            let alive = self.group.replicas.iter().filter(|replica| replica.state.is_alive());
             inside
-                .chain(outside)
-                .filter(|ours| ours.role == Role::Replica && ours.stack == self.config.stack)
+                .chain(alive.map(|replica| &replica.ours))
+                .filter(|ours| ours.stack == self.config.stack)
                 .find_map(|ours| ours.journal.clone())
         };
         self.journal().or_else(|why| copy().ok_or(why))

@@ -13,6 +13,9 @@ use crate::model::InstanceId;
 
 /// Our clock and Auto Scaling's may differ by so much.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
+/// MaxSize is raised and AZRebalance suspended within so long of the writing, or not at all: whoever drops the journal
+/// must know that no read is too old to show it.
+const PREPARED_WITHIN: SignedDuration = SignedDuration::from_secs(45);
 
 /// Durable note of a swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,11 @@ impl Journal {
     /// An activity that began from then on may have come after it.
     pub fn since(&self) -> Timestamp {
         self.written_at - CLOCK_SKEW
+    }
+
+    /// The last moment at which MaxSize may be raised and AZRebalance suspended by it.
+    pub fn prepared_until(&self) -> Timestamp {
+        self.written_at + PREPARED_WITHIN
     }
 }
 

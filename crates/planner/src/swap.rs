@@ -152,14 +152,16 @@ impl<'a> Swap<'a> {
     /// The rows of the recovery table that have a journal.
     fn with_journal(group: &'a Group, journal: Journal) -> Swap<'a> {
         let added = journal.desired + 1;
+        // Relabelled already: the +1 is spent, only the clearing up was cut short, whatever has become of it since. Tags
+        // that EC2 did not show on this look say nothing.
+        let member = group.member(&journal.replica).and_then(|member| member.ours.as_ref());
+        let label = member.or_else(|| group.replica(&journal.replica).map(|replica| &replica.ours));
+        if label.is_some_and(|ours| ours.role != Role::Replica) {
+            return Swap::Settling { journal, on_group: true };
+        }
         let inside = group.member(&journal.replica).filter(|member| !member.lifecycle.is_leaving());
         let victim = group.member(&journal.victim).filter(|member| member.lifecycle == LifecycleState::InService);
         if let Some(replica) = inside {
-            // Relabelled already: the +1 is spent, only the clearing up was cut short. Tags that EC2 did not show on
-            // this look say nothing.
-            if replica.ours.as_ref().is_some_and(|ours| ours.role != Role::Replica) {
-                return Swap::Settling { journal, on_group: true };
-            }
             return match victim {
                 // Somebody has shrunk the group and somebody has grown it again: whose the extra unit is now, nobody can
                 // tell.
@@ -517,6 +519,9 @@ impl<'a> Context<'a> {
         let suspend_az_rebalance = journal.suspends_az_rebalance && !group.suspends("AZRebalance");
         let raise_max = journal.raised_max.filter(|max| group.max_size == max.original);
         if suspend_az_rebalance || raise_max.is_some() {
+            if journal.prepared_until() < self.now {
+                return self.settle(journal, true);
+            }
             return Step::Do(Action::Prepare { suspend_az_rebalance, raise_max });
         }
         // The owner lowered MaxSize meanwhile: no room, and none that the journal lets us make.
@@ -798,10 +803,12 @@ impl<'a> Context<'a> {
             }
             return Step::Wait(Wait::AboveCeiling { desired: group.desired, ceiling: max.original });
         }
-        // A stale look may show MaxSize and AZRebalance as they were before we changed them.
+        // A stale look may show MaxSize and AZRebalance as they were before we changed them; that was before the attach.
         let has_effects = journal.raised_max.is_some() || journal.suspends_az_rebalance;
         let seconds = self.policy.map_or(SETTLE_SECONDS, |policy| policy.settle_seconds);
-        let until = journal.written_at + SignedDuration::from_secs(i64::from(seconds));
+        let attached_at = group.activity_of(&journal.replica, journal.since()).map(|activity| activity.started_at);
+        let prepared_by = attached_at.unwrap_or(Timestamp::MAX).min(journal.prepared_until());
+        let until = prepared_by + SignedDuration::from_secs(i64::from(seconds));
         if on_group && has_effects && until > self.now {
             return Step::Wait(Wait::Settle { until });
         }
@@ -821,11 +828,14 @@ impl<'a> Context<'a> {
     fn compensate(&self, journal: &Journal) -> Option<Step> {
         let activities = self.group.activities()?;
         // Before the attach we remove nobody: then it was the owner, and he meant it.
+        let since = journal.since();
         let outside = self.group.replica(&journal.replica);
-        if self.group.member(&journal.replica).is_none() && !outside.is_some_and(|replica| replica.was_member) {
+        let was_attached = self.group.member(&journal.replica).is_some()
+            || outside.is_some_and(|replica| replica.was_member)
+            || self.group.has_activity(&journal.replica, since);
+        if !was_attached {
             return None;
         }
-        let since = journal.since();
         // AWS does not say who asked, so it has to be one whom we would have removed: the victim, the replica, a
         // newcomer since the journal was written, or, as long as the victim stays, another one like it. Taking somebody
         // else's removal for ours leaves one too many.
@@ -880,7 +890,8 @@ fn foreign_stack(group: &Group, config: &Config) -> Option<String> {
 
 /// The copy on a replica, inside or outside. Whoever manages the group's tags may have deleted the original.
 fn copy_of_journal(group: &Group) -> Option<Journal> {
-    let inside = group.members.iter().filter(|member| member.is_replica() && !member.lifecycle.is_leaving());
+    // Also on a former replica: relabelling was cut short, and then somebody deleted the original.
+    let inside = group.members.iter().filter(|member| !member.lifecycle.is_leaving());
     let outside = group
         .replicas
         .iter()

@@ -464,7 +464,7 @@ fn prepare(suspend_az_rebalance: bool, max: Option<(u32, u32)>) -> impl FnOnce(&
 const ARMED: &str = "group web  max 1
                        i-1  on-demand
                        i-9  spot  unattached  replaces i-1
-                       journal  i-9 for i-1  desired 1  max 1>2  az";
+                       journal  i-9 for i-1  desired 1  max 1>2  az  age 20s";
 
 #[test]
 fn what_the_journal_says_may_be_prepared() {
@@ -522,7 +522,7 @@ fn maxsize_is_not_raised_when_its_owner_has_changed_it() {
         "group web  max 7
            i-1  on-demand
            i-9  spot  unattached  replaces i-1
-           journal  i-9 for i-1  desired 1  max 1>2",
+           journal  i-9 for i-1  desired 1  max 1>2  age 20s",
         prepare(false, Some((1, 2))),
         expect!["prepare: MaxSize is 7"],
     );
@@ -1402,7 +1402,7 @@ fn maxsize_is_not_restored_below_minsize() {
     check(
         "group web  max 2  min 2
            i-1  on-demand
-           i-9  spot  replaces i-1
+           i-9  spot  finished  replaces i-1
            journal  i-9 for i-1  desired 1  max 1>2",
         restore(Some((1, 2)), false),
         expect!["restore: MinSize is 2"],
@@ -1414,7 +1414,7 @@ fn maxsize_is_not_restored_below_desired_while_members_come() {
     check(
         "group web  max 2
            i-5  on-demand  Pending
-           i-9  spot  replaces i-1
+           i-9  spot  finished  replaces i-1
            journal  i-9 for i-1  desired 1  max 1>2",
         restore(Some((1, 2)), false),
         expect!["restore: 2 are wanted and not all of them serve"],
@@ -1426,7 +1426,7 @@ fn maxsize_may_be_restored_below_desired_when_the_group_stands_still() {
     check(
         "group web  max 2
            i-5  on-demand
-           i-9  spot  replaces i-1
+           i-9  spot  finished  replaces i-1
            journal  i-9 for i-1  desired 1  max 1>2",
         restore(Some((1, 2)), false),
         expect!["fine"],
@@ -1590,5 +1590,29 @@ fn nothing_is_attached_by_a_journal_that_is_older_than_somebodys_leaving() {
            activity  i-4  started 10s  ended 5s  shrank 2>1",
         attach("i-9"),
         expect!["attach: the group has shrunk from 2 to 1 since the journal was written"],
+    );
+}
+
+#[test]
+fn nothing_is_given_back_while_the_replica_is_on_trial() {
+    check(
+        "group web  max 2
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1  max 1>2",
+        restore(Some((1, 2)), false),
+        expect!["restore: i-9 has just been attached"],
+    );
+}
+
+#[test]
+fn nothing_is_prepared_by_an_old_journal() {
+    check(
+        "group web  max 1
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1
+           journal  i-9 for i-1  desired 1  max 1>2  age 46s",
+        prepare(false, Some((1, 2))),
+        expect!["prepare: the journal is too old to begin by"],
     );
 }

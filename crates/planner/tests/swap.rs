@@ -658,7 +658,7 @@ fn makes_room_before_attaching_to_a_full_group() {
         "group web  max 1
            i-1  on-demand
            i-9  spot  unattached  replaces i-1
-           journal  i-9 for i-1  desired 1  max 1>2",
+           journal  i-9 for i-1  desired 1  max 1>2  age 20s",
         expect![[r#"
             armed
               do      prepare: raise MaxSize 1 -> 2
@@ -673,7 +673,7 @@ fn suspends_rebalancing_and_makes_room_in_one_step() {
            i-1  on-demand
            i-2  on-demand  zone b
            i-9  spot  unattached  replaces i-1
-           journal  i-9 for i-1  desired 2  max 2>3  az",
+           journal  i-9 for i-1  desired 2  max 2>3  az  age 20s",
         expect![[r#"
             armed
               do      prepare: suspend AZRebalance, raise MaxSize 2 -> 3
@@ -704,7 +704,7 @@ fn prepares_only_what_is_missing() {
            i-1  on-demand
            i-2  on-demand  zone b
            i-9  spot  unattached  replaces i-1
-           journal  i-9 for i-1  desired 2  max 2>3  az",
+           journal  i-9 for i-1  desired 2  max 2>3  az  age 20s",
         expect![[r#"
             armed
               do      prepare: suspend AZRebalance
@@ -807,7 +807,7 @@ fn after_the_restore_the_journal_goes_and_the_replica_waits_outside() {
         "group web  max 2
            i-1  on-demand
            i-9  spot  unattached  replaces i-1
-           journal  i-9 for i-1  desired 2  max 2>3  az",
+           journal  i-9 for i-1  desired 2  max 2>3  az  age 2m",
         expect![[r#"
             settling
               do      finish: i-9 waits outside, drop the journal
@@ -1724,7 +1724,7 @@ fn a_maxsize_that_its_owner_has_changed_is_his() {
     check(
         "group web  max 7
            i-9  spot  replaces i-1
-           journal  i-9 for i-1  desired 1  max 1>2",
+           journal  i-9 for i-1  desired 1  max 1>2  age 2m",
         expect![[r#"
             settling
               do      finish: i-9 is a member, drop the journal
@@ -1737,7 +1737,7 @@ fn rebalancing_that_its_owner_has_resumed_is_not_resumed_again() {
     check(
         "group web  max 1
            i-9  spot  replaces i-1
-           journal  i-9 for i-1  desired 1  max 1>2  az",
+           journal  i-9 for i-1  desired 1  max 1>2  az  age 2m",
         expect![[r#"
             settling
               do      finish: i-9 is a member, drop the journal
@@ -1827,7 +1827,7 @@ fn maxsize_is_not_restored_below_minsize() {
         "group web  min 2  max 2
            i-1  on-demand
            i-9  spot  finished  replaces i-1
-           journal  i-9 for i-1  desired 1  max 1>2",
+           journal  i-9 for i-1  desired 1  max 1>2  age 2m",
         expect![[r#"
             settling
               do      finish: drop the journal
@@ -2754,7 +2754,7 @@ fn a_stale_look_does_not_make_us_forget_what_we_changed() {
         "group web  desired 1
            i-1  on-demand
            i-9  spot  unattached  terminated  replaces i-1
-           journal  i-9 for i-1  desired 1  max 1>2  age 29s",
+           journal  i-9 for i-1  desired 1  max 1>2  age 74s",
         expect![[r#"
             settling
               wait    nothing is final before 12:05:01
@@ -2881,6 +2881,78 @@ fn a_spot_member_of_ours_that_is_spared_by_detach_is_ours_as_before() {
         expect![[r#"
             reprieved
               do      pardon i-5, a member of ours as before
+        "#]],
+    );
+}
+
+#[test]
+fn what_was_not_prepared_in_time_is_not_prepared_any_more() {
+    check(
+        "group web  max 1
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1
+           journal  i-9 for i-1  desired 1  max 1>2  age 46s",
+        expect![[r#"
+            armed
+              wait    nothing is final before 12:05:29
+        "#]],
+    );
+}
+
+#[test]
+fn an_attach_says_that_the_preparing_was_before_it() {
+    check(
+        "group web  max 1
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1  max 1>2  az  age 40s
+           activity  i-9  started 31s  ended 31s",
+        expect![[r#"
+            settling
+              do      finish: i-9 is a member, drop the journal
+        "#]],
+    );
+}
+
+#[test]
+fn a_replica_that_somebody_has_detached_without_a_decrement_is_given_back() {
+    check(
+        "group web  desired 2
+           i-1  on-demand
+           i-2  on-demand  age 20s
+           i-9  spot  unattached  replaces i-1
+           journal  i-9 for i-1  desired 1
+           activity  i-9  started 50s  ended 50s",
+        expect![[r#"
+            undoing
+              do      terminate i-2 if 2 are wanted and 2 serve
+        "#]],
+    );
+}
+
+#[test]
+fn a_relabelled_replica_that_leaves_is_nobodys_trial_any_more() {
+    check(
+        "group web  desired 2
+           i-1  on-demand
+           i-2  on-demand  Pending
+           i-9  spot  Terminating  finished  replaces i-1
+           journal  i-9 for i-1  desired 1",
+        expect![[r#"
+            settling
+              do      finish: drop the journal
+        "#]],
+    );
+}
+
+#[test]
+fn a_copy_on_a_former_replica_is_a_journal_as_well() {
+    check(
+        "group web  max 2
+           i-9  spot  finished  replaces i-1
+           journal  i-9 for i-1  desired 1  max 1>2  copy-only",
+        expect![[r#"
+            unmoored
+              do      arm i-9 for i-1 at desired 1, to raise MaxSize 1 -> 2
         "#]],
     );
 }

@@ -109,7 +109,13 @@ pub struct Book {
     pub drifted: bool,
     /// One of two workers has given AZRebalance back while the other one's +1 stood: that reads as if it were settled.
     pub resumed_early: bool,
-    /// Desired as the last look showed it.
+    /// The owner's MaxSize where a journal of ours was written against an older one.
+    pub edited_max: Option<u32>,
+    /// The owner has suspended AZRebalance himself where a journal of ours says that we did.
+    pub edited_az: bool,
+    /// Number of the latest change of desired by us.
+    pub our_seq: u64,
+    /// Desired as the last pass saw it that went by what it saw.
     pub seen_desired: u32,
     /// Foreign changes since then cancel each other out: nobody can see that there were any.
     pub hidden: bool,
@@ -194,6 +200,8 @@ pub struct Reading {
     pub looks: u32,
     /// Number of the latest foreign change that the last look could show.
     pub seq: u64,
+    /// Desired as the last look showed it.
+    pub desired: u32,
 }
 
 /// A call of ours that has just had its effect.
@@ -255,6 +263,9 @@ impl Oracle {
                 raced: false,
                 drifted: false,
                 resumed_early: false,
+                edited_max: None,
+                edited_az: false,
+                our_seq: 0,
                 seen_desired: group.desired,
                 hidden: false,
                 journal_deleted: false,
@@ -270,6 +281,19 @@ impl Oracle {
         self.prices_seen.insert(worker, region.pools.clone());
     }
 
+    /// A pass has gone by what it saw: a number that it did not write down then, nobody has hidden from it. One that was
+    /// cut short, or has no say over the group, could not, nor one that looked before.
+    pub fn note_seen(&mut self, region: &Region, worker: usize, name: &GroupName, desired: u32) {
+        let reading = self.readings.get(worker).copied().unwrap_or_default();
+        if region.group(name).is_some_and(|group| group.disturbed > reading.seq) {
+            return;
+        }
+        if let Some(book) = self.books.get_mut(name).filter(|book| book.our_seq < reading.seq) {
+            book.hidden &= desired == book.seen_desired;
+            book.seen_desired = desired;
+        }
+    }
+
     /// Records the first violation.
     pub fn object(&mut self, region: &Region, promise: Promise, what: impl FnOnce() -> String) {
         if self.violation.is_none() {
@@ -283,7 +307,9 @@ impl Oracle {
         let reading = self.readings.get(done.worker).copied().unwrap_or_default();
         let disturbed = region.group(done.group).is_none_or(|group| group.disturbed > reading.seq);
         let looked = reading.looks >= if done.api.needs_fresh_look() { 2 } else { 1 };
-        let raced = disturbed && looked;
+        // With another worker at it at the same time: what that one has done since.
+        let overtaken = done.two_workers && reading.desired != done.before.desired;
+        let raced = (disturbed || overtaken) && looked;
         self.races += u64::from(raced);
         raced
     }
@@ -317,6 +343,22 @@ impl Oracle {
                     // Somebody changed desired right before: our +1 can no longer be told from his number, and stays.
                     book.surplus = book.surplus.max(after.desired.saturating_sub(book.desired));
                 }
+                if done.before.journal.is_none()
+                    && self.raced(region, done)
+                    && let Some(book) = self.books.get_mut(done.group)
+                {
+                    // Somebody deleted the journal right before: only the replica's copy knows of the +1.
+                    book.surplus = book.surplus.max(after.desired.saturating_sub(book.desired));
+                }
+                // A look older than our own giving back: that says that the +1 is settled, and whatever becomes of the
+                // replica, it stays.
+                let suspends = journal.and_then(|journal| field(journal, "az")) == Some("1");
+                if let Some(book) = self.books.get_mut(done.group)
+                    && suspends
+                    && !after.suspended.contains("AZRebalance")
+                {
+                    book.resumed_early = true;
+                }
                 self.one_swap(region, done);
                 self.journal_first(region, done, |journal| {
                     done.subject.is_some_and(|id| field(journal, "in") == Some(id.as_str()))
@@ -330,6 +372,11 @@ impl Oracle {
             }
             // The owner raised MaxSize himself, to the very number that we are about to call ours.
             Api::CreateOrUpdateTags | Api::CreateTags => {
+                let role = |ec2: Option<&Ec2>| ec2.and_then(|ec2| ec2.tags.get(tag::ROLE).cloned());
+                let now = done.subject.and_then(|id| region.ec2(id));
+                if role(done.subject_before).as_deref() == Some("replica") && role(now).as_deref() == Some("member") {
+                    self.kept_on_purpose(region, done);
+                }
                 // The copy on the replica comes first, and counts as much.
                 let copy = done.subject.and_then(|id| region.ec2(id)?.tags.get(tag::SWAP));
                 let max = after.journal.as_deref().or(copy.map(String::as_str)).and_then(raised_max);
@@ -355,6 +402,7 @@ impl Oracle {
                     self.overwritten += 1;
                     if let Some(book) = self.books.get_mut(done.group) {
                         book.suspended.remove("AZRebalance");
+                        book.edited_az = true;
                     }
                 }
                 if let Some((original, raised)) = max
@@ -365,12 +413,19 @@ impl Oracle {
                 {
                     self.overwritten += 1;
                     if let Some(book) = self.books.get_mut(done.group) {
+                        book.edited_max = Some(book.max);
                         book.max = original;
-                        book.desired = book.desired.min(original);
                     }
                 }
             }
             Api::SetDesiredCapacity => {
+                if after.desired < done.before.desired && self.raced(region, done) {
+                    // He has set another number since we looked: it is lost, like any edit in that second.
+                    self.overwritten += 1;
+                    if let Some(book) = self.books.get_mut(done.group) {
+                        book.desired = after.desired;
+                    }
+                }
                 // Somebody else lowered desired by ending our victim or replica himself: on AWS that looks exactly like
                 // our own decrement, and the unit that we give back is one too many.
                 let foreign = shrunk_to(region, done.group, done.before.desired) || self.raced(region, done);
@@ -397,6 +452,7 @@ impl Oracle {
             && let Some(book) = self.books.get_mut(done.group)
         {
             book.seen_desired = after.desired;
+            book.our_seq = region.view.seq;
         }
         self.closed(region, done.group);
     }
@@ -478,6 +534,10 @@ impl Oracle {
     }
 
     fn floor(&mut self, region: &Region, done: &Done<'_>, book: &Book, after: &Facts) {
+        // A swap that cannot be finished: what we brought goes again, and all is as it was before.
+        if done.subject_before.and_then(|ec2| ec2.tags.get(tag::ROLE)).map(String::as_str) == Some("replica") {
+            return;
+        }
         let removed = after.on_demand < done.before.on_demand;
         if removed && after.on_demand < book.floor() && !self.raced(region, done) {
             self.object(region, Promise::Floor, || {
@@ -493,21 +553,31 @@ impl Oracle {
         let told = after.journal.as_deref().is_some_and(says) || copies(region).any(says);
         let ours = after.max == book.max || told;
         let strange = after.max != before.max && !ours;
-        if strange && done.two_workers && after.journal.is_none() {
-            self.drifts += 1;
-            self.drifted_now(region, done.group);
+        // The owner has chosen the very number that a journal of ours names as raised: it is taken for ours.
+        let taken_for_ours = |text: &str| raised_max(text) == Some((after.max, book.max));
+        let taken = before.journal.as_deref().is_some_and(taken_for_ours) || copies(region).any(taken_for_ours);
+        if strange && taken {
+            self.overwritten += 1;
+            if let Some(book) = self.books.get_mut(done.group) {
+                book.max = after.max;
+            }
         } else if strange {
+            let by_two = done.two_workers && after.journal.is_none();
+            if by_two {
+                self.drifts += 1;
+                self.drifted_now(region, done.group);
+            }
             if self.raced(region, done) {
                 // The owner's edit landed between our look and our write, and is lost: AWS has no compare-and-swap.
                 // Counted, and said aloud in docs/safety.md.
                 self.overwritten += 1;
                 if let Some(book) = self.books.get_mut(done.group) {
                     // A raise that went ahead will be restored to what the journal calls the original.
-                    let (original, raised) = before.journal.as_deref().and_then(raised_max).unwrap_or((after.max, 0));
+                    let journal = before.journal.as_deref().or_else(|| copies(region).next());
+                    let (original, raised) = journal.and_then(raised_max).unwrap_or((after.max, 0));
                     book.max = if after.max == raised { original } else { after.max };
-                    book.desired = book.wanted().min(book.max);
                 }
-            } else {
+            } else if !by_two {
                 self.object(region, Promise::Settings, || {
                     format!("{:?}: MaxSize {}, the owner's is {}", done.api, after.max, book.max)
                 });
@@ -702,7 +772,11 @@ impl Oracle {
         });
         // Given up at its deadline: both stay.
         let late = written.is_some_and(|at| region.now > at * SECOND + 10 * MINUTE);
-        let kept = |book: &&mut Book| protected || shrunk || late || done.two_workers || book.resumed_early;
+        // Or was when we looked.
+        let reading = self.readings.get(done.worker).copied().unwrap_or_default();
+        let disturbed = group.disturbed > reading.seq;
+        let kept =
+            |book: &&mut Book| protected || shrunk || late || disturbed || done.two_workers || book.resumed_early;
         if let Some(book) = self.books.get_mut(done.group).filter(kept) {
             book.surplus = book.surplus.max(group.desired.saturating_sub(book.wanted()).min(1));
         }
@@ -794,7 +868,9 @@ impl Oracle {
                     format!("{name}: desired stays {}, the owner wants {}", group.desired, book.wanted()),
                 ));
             }
-            if group.max != book.max && !drift_allowed {
+            // An edit that a copy of a journal named as ours, and that nobody put back after all.
+            let kept = book.edited_max == Some(group.max);
+            if group.max != book.max && !kept && !drift_allowed {
                 unrest.push((
                     Promise::Settings,
                     format!("{name}: MaxSize stays {}, the owner's is {}", group.max, book.max),
@@ -806,7 +882,11 @@ impl Oracle {
                     format!("{name}: MinSize is {}, the owner's is {}", group.min, book.min),
                 ));
             }
-            if group.suspended != book.suspended && !drift_allowed {
+            let mut suspended = group.suspended.clone();
+            if book.edited_az && !book.suspended.contains("AZRebalance") {
+                suspended.remove("AZRebalance");
+            }
+            if suspended != book.suspended && !drift_allowed {
                 unrest.push((
                     Promise::Settings,
                     format!("{name}: {:?} stay suspended, the owner's are {:?}", group.suspended, book.suspended),

@@ -118,6 +118,9 @@ impl Sim {
                 asg.seats.iter().map(|seat| view.instances.get(&seat.id).cloned()).collect()
             })
             .await?;
+        if let Some(reading) = self.world.borrow_mut().oracle.readings.get_mut(self.worker) {
+            reading.desired = asg.desired;
+        }
         let hides = self.world.borrow_mut().hides();
         let outside: Vec<std::rc::Rc<Ec2>> = self
             .read(Api::DescribeInstancesByTag, |view, region| {
@@ -192,11 +195,6 @@ impl Sim {
         };
         let observation = Observation { now: timestamp(now), group };
         let worker = self.worker;
-        if let Some(book) = self.world.borrow_mut().oracle.books.get_mut(name) {
-            // Only a look that shows another number reveals that somebody has been there.
-            book.hidden &= asg.desired == book.seen_desired;
-            book.seen_desired = asg.desired;
-        }
         self.world.borrow_mut().note(|| format!("   [{worker}] sees {}", seen(&observation.group)));
         Ok(Some(observation))
     }

@@ -29,7 +29,7 @@ const STORM_PASSES: u32 = 24;
 /// In one of so many seeds replicas wait for their watchers.
 const WATCHED: u64 = 16;
 /// Once calm, the tick's sweep comes after so many passes each.
-const SWEEP_EVERY: u32 = 15;
+const SWEEP_EVERY: u32 = 6;
 /// Passes of a scripted scenario before its owner starts to tidy up.
 const SCRIPT_PASSES: u32 = 4;
 /// Once calm, a group of up to seven members has to be at rest after so many passes: swaps of up to forty short passes,
@@ -338,7 +338,9 @@ impl Play<'_> {
         let mut future = Box::pin(async {
             match extent {
                 Extent::Sweep => engine::tidy::sweep(&sim, &config).await,
-                Extent::Uninstall | Extent::UninstallWithSettings => engine::tidy::uninstall(&sim, &config, extent).await,
+                Extent::Uninstall | Extent::UninstallWithSettings => {
+                    engine::tidy::uninstall(&sim, &config, extent).await
+                }
             }
         });
         let end = loop {
@@ -568,6 +570,12 @@ impl Play<'_> {
         };
         *self.outcomes.entry(if by_message { "message" } else { outcome }).or_default() += 1;
         let world = &mut *self.sim.world.borrow_mut();
+        if let End::Done(Ok(Some(Pass { look: Some(look), outcome, .. }))) = end
+            && matches!(outcome, Outcome::Quiet | Outcome::Waiting | Outcome::Acted)
+            && !by_message
+        {
+            world.oracle.note_seen(&world.region, worker, name, look.observation.group.desired);
+        }
         world.note(|| match end {
             End::Killed => format!("   [{worker}] killed"),
             End::Done(Err(error)) => format!("   [{worker}] could not look: {error}"),

@@ -373,10 +373,16 @@ pub fn act(world: &mut World, kind: Kind, name: &GroupName) {
         Kind::DeleteJournal => {
             if group.tags.contains_key(tag::SWAP) && book.enabled() {
                 let _ = world.region.tag_group(name, tag::SWAP, None);
-                let kept = group.desired.saturating_sub(book.desired);
+                let desired = group.desired;
+                let kept = desired.saturating_sub(book.desired);
                 if let Some(book) = world.oracle.books.get_mut(name) {
                     book.journal_deleted = true;
                     book.surplus = book.surplus.max(kept);
+                    if book.raced {
+                        // The only proof of a decrement of ours that raced: nobody gives it back.
+                        book.desired = book.desired.min(desired);
+                        book.raced = false;
+                    }
                 }
                 world.region.disturb(name);
             }

@@ -230,7 +230,8 @@ impl World {
             let text = crate::trace::group(&self.region, name);
             let wants = self.oracle.books.get(name).map_or(String::new(), |book| {
                 let too_many = if book.surplus > 0 { format!(" (+{} accepted)", book.surplus) } else { String::new() };
-                format!(" owner wants {}{too_many} of {}..{}", book.wanted(), book.min, book.max)
+                let hidden = if book.hidden { ", which nobody can see" } else { "" };
+                format!(" owner wants {}{too_many} of {}..{}{hidden}", book.wanted(), book.min, book.max)
             });
             self.note(|| format!("   {text}{wants}"));
         }

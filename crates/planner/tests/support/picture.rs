@@ -443,7 +443,8 @@ impl Reader {
             let copies =
                 inside.filter_map(|member| member.ours.as_mut()).chain(outside.map(|replica| &mut replica.ours));
             // Relabelling takes the copy off, unless it was cut short.
-            let carries = |ours: &&mut Provenance| ours.role != Role::Member || place == Where::Kept;
+            let cut_short = matches!(place, Where::Kept | Where::Replica);
+            let carries = |ours: &&mut Provenance| ours.role != Role::Member || cut_short;
             for ours in copies.filter(|_| place != Where::Group).filter(carries) {
                 ours.journal = Some(journal.clone());
             }
