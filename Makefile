@@ -23,9 +23,9 @@ build: ## Build the function (bootstrap) and the CLI (spotward) in target/releas
 
 # One crate of the SDK keeps one core for a quarter of an hour: meanwhile the other one tests what does not need it.
 test: ## Every test, cheapest first
-	@$(CARGO) test --quiet --release --no-run $(addprefix --package ,$(SDK)) & sdk=$$!; \
-	{ $(MAKE) test-fast watcher-test venvs && wait $$sdk; } || { kill $$sdk 2>/dev/null; exit 1; }
-	$(MAKE) test-sdk e2e test-template permissions-test
+	@{ $(CARGO) test --quiet --release --no-run $(addprefix --package ,$(SDK)) && $(MAKE) build; } & sdk=$$!; \
+	{ $(MAKE) test-fast watcher-test test-template permissions-test && wait $$sdk; } || { pkill -P $$sdk; kill $$sdk; exit 1; } 2>/dev/null
+	$(MAKE) test-sdk e2e
 
 test-fast: ## Planner tables and properties, guard, engine, simulator, stage: no AWS SDK
 	$(CARGO) test --quiet $(addprefix --package ,$(filter-out watcher,$(FAST)))

@@ -803,11 +803,14 @@ impl<'a> Context<'a> {
             }
             return Step::Wait(Wait::AboveCeiling { desired: group.desired, ceiling: max.original });
         }
-        // A stale look may show MaxSize and AZRebalance as they were before we changed them; that was before the attach.
+        // A stale look may show MaxSize and AZRebalance as they were before we changed them; one that shows the replica as
+        // a member is younger than that.
         let has_effects = journal.raised_max.is_some() || journal.suspends_az_rebalance;
         let seconds = self.policy.map_or(SETTLE_SECONDS, |policy| policy.settle_seconds);
-        let attached_at = group.activity_of(&journal.replica, journal.since()).map(|activity| activity.started_at);
-        let prepared_by = attached_at.unwrap_or(Timestamp::MAX).min(journal.prepared_until());
+        let prepared_by = match group.member(&journal.replica) {
+            Some(_) => journal.written_at,
+            None => journal.prepared_until(),
+        };
         let until = prepared_by + SignedDuration::from_secs(i64::from(seconds));
         if on_group && has_effects && until > self.now {
             return Step::Wait(Wait::Settle { until });

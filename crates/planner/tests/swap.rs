@@ -2900,12 +2900,11 @@ fn what_was_not_prepared_in_time_is_not_prepared_any_more() {
 }
 
 #[test]
-fn an_attach_says_that_the_preparing_was_before_it() {
+fn a_look_that_shows_the_replica_inside_is_younger_than_the_preparing() {
     check(
         "group web  max 1
            i-9  spot  replaces i-1
-           journal  i-9 for i-1  desired 1  max 1>2  az  age 40s
-           activity  i-9  started 31s  ended 31s",
+           journal  i-9 for i-1  desired 1  max 1>2  az  age 40s",
         expect![[r#"
             settling
               do      finish: i-9 is a member, drop the journal

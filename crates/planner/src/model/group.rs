@@ -279,17 +279,10 @@ impl Group {
         self.details.as_ref()?.activities.as_ref()
     }
 
-    /// The first of them that names the instance and began from then on.
-    pub fn activity_of(&self, of: &InstanceId, since: Timestamp) -> Option<&Activity> {
-        let activities = self.activities().into_iter().flatten();
-        let of_it =
-            activities.filter(|activity| activity.instance.as_ref() == Some(of) && activity.started_at >= since);
-        of_it.min_by_key(|activity| activity.started_at)
-    }
-
     /// Whether one of them names the instance and began from then on.
     pub fn has_activity(&self, of: &InstanceId, since: Timestamp) -> bool {
-        self.activity_of(of, since).is_some()
+        let mut activities = self.activities().into_iter().flatten();
+        activities.any(|activity| activity.instance.as_ref() == Some(of) && activity.started_at >= since)
     }
 
     /// A member by id.
