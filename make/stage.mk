@@ -9,7 +9,7 @@ STAGE_BINARY := $(CARGO_TARGET_DIR)/debug/stage
 # The binaries of the product are where the same cargo puts them.
 export SPOTWARD_BIN_DIR ?= $(CARGO_TARGET_DIR)/release
 
-.PHONY: venvs stage stage-test e2e demo bench-notice
+.PHONY: venvs stage stage-test e2e demo bench-notice bench-convert
 
 venvs: .venv/ready .venv-ministack/ready .venv-sam/ready ## Install the pinned Python tools into .venv*
 
@@ -39,3 +39,6 @@ demo: build stage venvs ## See one region being converted, from sam deploy to th
 
 bench-notice: build stage venvs ## Measure a notice's way through the function: time and calls before CreateFleet (half a minute)
 	@STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python tests/e2e/bench_notice.py
+
+bench-convert: build stage venvs ## Measure a mass conversion by the real function: calls, processor time, memory (five minutes)
+	@STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python tests/e2e/bench_convert.py
