@@ -31,8 +31,14 @@ stage-test: stage venvs ## Test the stage itself, with boto3 as witness
 	$(CARGO) test --quiet --package stage
 	STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python -m pytest --quiet tests/e2e/test_stage.py
 
+# Most of it is waiting for an emulated AWS: two at a time, each with a stage of its own.
+E2E_FIRST := $(addprefix tests/e2e/test_,calls.py conversion.py interruption.py)
+
 e2e: build stage venvs ## Run the real binaries on the stage
-	STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python -m pytest --quiet tests/e2e
+	@run() { STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python -m pytest --quiet "$$@"; }; \
+	run $(E2E_FIRST) & first=$$!; \
+	run tests/e2e $(addprefix --ignore=,$(E2E_FIRST)); rest=$$?; \
+	wait $$first && exit $$rest
 
 demo: build stage venvs ## See one region being converted, from sam deploy to the last swap (KEEP=1: leave it running)
 	@STAGE_BINARY=$(STAGE_BINARY) .venv/bin/python tests/e2e/demo.py $(if $(KEEP),--keep)
