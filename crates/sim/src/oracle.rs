@@ -218,6 +218,16 @@ pub struct Done<'a> {
     pub two_workers: bool,
 }
 
+/// What is launched once at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Once {
+    group: GroupName,
+    victim: String,
+    window: String,
+    /// For a notice: each way to buy.
+    purchase: Option<PurchaseOption>,
+}
+
 /// Watches the region.
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
@@ -239,7 +249,7 @@ pub struct Oracle {
     /// Relative foreign changes during a swap that left one instance too many.
     pub surpluses: u64,
     prices_seen: BTreeMap<usize, market::Pools>,
-    launches: Vec<(Ms, GroupName, String, (String, Option<PurchaseOption>))>,
+    launches: Vec<(Ms, Once)>,
     /// Passes that saw an instance past its deadline.
     late: BTreeMap<InstanceId, u32>,
     /// Everything is being taken back: nobody has to be replaced any more.
@@ -706,13 +716,16 @@ impl Oracle {
             self.object(region, Promise::OneReplica, || format!("{twins:?} all stand in for {victim}"));
         }
         // No spot capacity, and then there is: EC2 knows the two requests of a notice as different ones.
-        let once = (window.clone(), (window == "notice").then_some(request.purchase));
-        if self.launches.iter().any(|(_, name, who, when)| name == done.group && *who == victim && *when == once) {
-            self.object(region, Promise::OneReplica, || format!("two launches for {victim} in window {}", once.0));
+        let purchase = (window == "notice").then_some(request.purchase);
+        let once = Once { group: done.group.clone(), victim, window, purchase };
+        if self.launches.iter().any(|(_, earlier)| *earlier == once) {
+            self.object(region, Promise::OneReplica, || {
+                format!("two launches for {} in window {}", once.victim, once.window)
+            });
         }
-        self.launches.push((region.now, done.group.clone(), victim, once));
+        self.launches.push((region.now, once));
         let hour_ago = region.now - 60 * MINUTE;
-        let recent = self.launches.iter().filter(|(at, name, ..)| *at > hour_ago && name == done.group).count();
+        let recent = self.launches.iter().filter(|(at, once)| *at > hour_ago && once.group == *done.group).count();
         if recent > LAUNCHES_PER_HOUR {
             self.object(region, Promise::Rate, || format!("{recent} launches within an hour"));
         }
