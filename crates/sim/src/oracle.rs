@@ -455,13 +455,24 @@ impl Oracle {
                 if done.two_workers && left && self.drifted_now(region, done.group) {
                     self.drifts += 1;
                 }
+                // One of two workers has lost a unit in a race, and the other one drops the only proof of it.
+                if done.two_workers
+                    && let Some(book) = self.books.get_mut(done.group)
+                    && book.raced
+                {
+                    book.desired = book.desired.min(after.desired);
+                    book.raced = false;
+                    self.drifts += 1;
+                }
             }
             _ => {}
         }
         if after.desired != done.before.desired
             && let Some(book) = self.books.get_mut(done.group)
         {
-            book.seen_desired = after.desired;
+            // What the worker believes: it has not seen a change in the second before its call.
+            let seen = self.readings.get(done.worker).map_or(done.before.desired, |reading| reading.desired);
+            book.seen_desired = (seen + after.desired).saturating_sub(done.before.desired);
             book.our_seq = region.view.seq;
         }
         self.closed(region, done.group);
