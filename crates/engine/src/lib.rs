@@ -21,7 +21,7 @@ use planner::backoff::{Backoff, Trouble};
 use planner::guard;
 use planner::market::Market;
 use planner::model::{
-    Cause, Group, GroupName, InstanceId, InstanceType, Member, Observation, Platform, PurchaseOption,
+    Cause, Group, GroupName, InstanceId, InstanceType, Member, Observation, Platform, PurchaseOption, Replica,
 };
 use planner::pace;
 use planner::plan::{Need, Plan, Planner, plan};
@@ -151,11 +151,13 @@ pub async fn look_with(
             Some(Need::Details) => {}
         }
         if !matches!(plan.need, Some(Need::Market(_))) {
+            let before = std::mem::take(&mut observation.group.replicas);
             observation = match observe(cloud, name, closer.take()).await? {
                 Some(observation) => observation,
                 None => return Ok(None),
             };
             remember(&mut explored, &mut observation);
+            keep(before, &mut observation.group);
         }
     }
     let plan = plan(&observation, market.as_ref());
@@ -172,6 +174,16 @@ fn remember(explored: &mut BTreeMap<InstanceId, bool>, observation: &mut Observa
             None => ec2.termination_protected = explored.get(&member.id).copied(),
         }
     }
+}
+
+/// A search for tags may find a replica and, a second later, not. What an earlier look of the same pass has shown is
+/// there: else another one would be launched beside it.
+fn keep(before: Vec<Replica>, group: &mut Group) {
+    let missing = |replica: &Replica| {
+        replica.state.is_alive() && group.replica(&replica.id).is_none() && group.member(&replica.id).is_none()
+    };
+    let hidden: Vec<Replica> = before.into_iter().filter(missing).collect();
+    group.replicas.extend(hidden);
 }
 
 /// One pass over one group: at most one action.

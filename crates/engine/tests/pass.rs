@@ -611,3 +611,21 @@ fn a_swap_that_is_elsewhere_by_now_is_left_to_the_next_pass() {
         "#]],
     );
 }
+
+#[test]
+fn a_replica_that_the_second_look_does_not_find_is_there_all_the_same() {
+    let found = "group web  bulk
+                   i-1  on-demand
+                   i-9  spot  unattached  replaces i-1  age 50s";
+    let hidden = "group web
+                    i-1  on-demand";
+    check(
+        Script::of(&[found, hidden]),
+        expect![[r#"
+        look at web
+        look at web
+        arm on web
+        => acted, goes on
+    "#]],
+    );
+}
