@@ -763,7 +763,8 @@ impl<'a> Context<'a> {
     /// Gives back what we changed, then relabels the replica and drops the journal.
     fn settle(&self, journal: &Journal, on_group: bool) -> Step {
         let group = self.group;
-        if let Some(step) = self.compensate(journal) {
+        // Without the journal on the group, or the owner's wish, our role may not set desired.
+        if on_group && let Some(step) = self.compensate(journal) {
             return step;
         }
         let victim = group.member(&journal.victim);
