@@ -8,8 +8,7 @@ counts are the function's own processor time and its calls, which do not depend 
 import argparse
 import collections
 import os
-import pathlib
-import tempfile
+import sys
 import time
 
 import cloud as clouds
@@ -18,8 +17,9 @@ import runtime
 import servers
 import witness
 
-#: Bytes of a page of memory, ticks of the processor's clock.
-CLOCK = os.sysconf("SC_CLK_TCK")
+sys.path.insert(0, str(servers.ROOT / "tests" / "scale"))
+
+from usage import cpu_seconds, peak_mib  # noqa: E402
 
 
 def main():
@@ -27,15 +27,8 @@ def main():
     options.add_argument("--groups", type=int, default=20)
     options.add_argument("--members", type=int, default=5, help="size of each group; every member is replaced")
     options = options.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        logs = pathlib.Path(directory)
-        moto = servers.start_moto(logs)
-        stage = servers.start_stage(moto, logs)
-        try:
-            convert(stage, logs, options.groups, options.members)
-        finally:
-            stage.stop()
-            moto.stop()
+    with servers.stage_of_its_own() as (stage, logs):
+        convert(stage, logs, options.groups, options.members)
 
 
 def convert(stage, logs, groups, members):
@@ -67,22 +60,11 @@ def convert(stage, logs, groups, members):
     report(groups * members, seconds, cpu, peak, calls, outcomes, rounds)
 
 
-def cpu_seconds(process):
-    """Of all its threads, dead ones included."""
-    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK
-
-
-def peak_mib(process):
-    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
-
-
 def report(swaps, seconds, cpu, peak, calls, outcomes, ticks):
     total = sum(calls.values())
     print(f"swaps        {swaps} in {seconds:.0f} s with {ticks} ticks, on {os.cpu_count()} cores at load {os.getloadavg()[0]:.1f}, {product.binary('bootstrap')}")
     print(f"calls        {total}, {total / swaps:.1f} a swap, ticks included; most: " + ", ".join(f"{name} {count}" for name, count in calls.most_common(6)))
-    print(f"passes       " + ", ".join(f"{outcome} {count}" for outcome, count in outcomes.most_common()))
+    print("passes       " + ", ".join(f"{outcome} {count}" for outcome, count in outcomes.most_common()))
     print(f"processor    {cpu:.2f} s, {cpu / swaps * 1000:.0f} ms a swap")
     print(f"peak memory  {peak:.1f} MiB")
 

@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import statistics
-import tempfile
 import time
 
 import cloud as clouds
@@ -31,16 +30,9 @@ def main():
     options.add_argument("--members", type=int, default=10, help="size of each group; every member gets a notice")
     options.add_argument("--groups", type=int, default=10, help="how many groups, one after the other")
     options = options.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        logs = pathlib.Path(directory)
-        moto = servers.start_moto(logs)
-        stage = servers.start_stage(moto, logs)
-        try:
-            measured = [measure(stage, logs, options.members) for _ in range(options.groups)]
-            report(options.members, *(sum(parts, []) for parts in zip(*measured)))
-        finally:
-            stage.stop()
-            moto.stop()
+    with servers.stage_of_its_own() as (stage, logs):
+        measured = [measure(stage, logs, options.members) for _ in range(options.groups)]
+        report(options.members, *(sum(parts, []) for parts in zip(*measured)))
 
 
 def measure(stage, logs, members):

@@ -1,6 +1,7 @@
 """The servers of the end-to-end tests: moto, the stage in front of it, and MiniStack. All on 127.0.0.1, all killed at the end."""
 
 import atexit
+import contextlib
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -126,6 +128,20 @@ def start_stage(moto, log_dir):
     server.url = f"http://127.0.0.1:{port}"
     server.wait_until(lambda: answers(f"{server.url}/_stage/rules"), "its control interface")
     return server
+
+
+@contextlib.contextmanager
+def stage_of_its_own():
+    """A stage for one measurement, with the directory of its logs; both are gone afterwards."""
+    with tempfile.TemporaryDirectory() as directory:
+        logs = pathlib.Path(directory)
+        moto = start_moto(logs)
+        stage = start_stage(moto, logs)
+        try:
+            yield stage, logs
+        finally:
+            stage.stop()
+            moto.stop()
 
 
 def start_ministack(log_dir, account="123456789012", env=None, port=None):

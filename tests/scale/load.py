@@ -10,7 +10,6 @@ and changes nothing; a call that changes something ends the run.
 import collections
 import http.server
 import json
-import os
 import pathlib
 import queue
 import subprocess
@@ -18,6 +17,8 @@ import sys
 import threading
 import time
 import urllib.parse
+
+from usage import cpu_seconds, peak_mib
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 ZONES = [f"{REGION}{letter}" for letter in "abc"]
@@ -142,17 +143,6 @@ class Server(http.server.ThreadingHTTPServer):
 
     def handle_error(self, _request, _address):
         """The function is killed with its connections open."""
-
-
-def cpu_seconds(process):
-    """Of all its threads, dead ones included."""
-    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def peak_mib(process):
-    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
 
 def run(binary, groups, members, ticks):

@@ -225,7 +225,7 @@ async fn second_thought(
     let Some(action) = wanted.action.clone().filter(clears_up) else {
         return Ok(Pass { group, look: Some(look), outcome: Outcome::Refused(refusal), refused_first: None });
     };
-    let (outcome, _) = attempt(cloud, config, &fresh, wanted.swap, &action).await?;
+    let (outcome, _) = attempt(cloud, config, &fresh, &action).await?;
     let look = Look { observation: fresh, plan: wanted };
     Ok(Pass { group, look: Some(look), outcome, refused_first: Some(refusal) })
 }
@@ -296,7 +296,7 @@ async fn act(
     action: &Action,
 ) -> Result<(Outcome, Option<Observation>), CloudError> {
     let seen = &look.observation;
-    let (outcome, fresh) = attempt(cloud, config, seen, look.plan.swap, action).await?;
+    let (outcome, fresh) = attempt(cloud, config, seen, action).await?;
     let (Action::Launch(failed), Outcome::Failed(error)) = (action, &outcome) else { return Ok((outcome, fresh)) };
     let no_spot = matches!(error, CloudError::InsufficientCapacity(_) | CloudError::Limit(_));
     if !no_spot || failed.purchase == PurchaseOption::OnDemand || failed.cause() != Cause::Notice {
@@ -304,7 +304,7 @@ async fn act(
     }
     let market = cloud.market(failed.platform).await?;
     match planner::rescue::plan_notice_on_demand(seen, Some(&market), config, &failed.victim).action {
-        Some(action) => attempt(cloud, config, seen, look.plan.swap, &action).await,
+        Some(action) => attempt(cloud, config, seen, &action).await,
         None => Ok((outcome, fresh)),
     }
 }
@@ -315,7 +315,6 @@ async fn attempt(
     cloud: &impl Cloud,
     config: &Config,
     seen: &Observation,
-    swap: &'static str,
     action: &Action,
 ) -> Result<(Outcome, Option<Observation>), CloudError> {
     let name = &seen.group.name;
@@ -330,10 +329,11 @@ async fn attempt(
     if let Err(refusal) = guard::check(fresh.as_ref().unwrap_or(seen), action, config) {
         return Ok((Outcome::Refused(refusal), fresh));
     }
-    if let Some(now_at) = fresh.as_ref().map(|fresh| Swap::read(&fresh.group, config, fresh.now).name())
-        && now_at != swap
+    let stands_at = |seen: &Observation| Swap::read(&seen.group, config, seen.now).name();
+    if let Some(later) = &fresh
+        && stands_at(later) != stands_at(seen)
     {
-        let why = format!("the swap is {now_at} by now, not {swap}");
+        let why = format!("the swap is {} by now, not {}", stands_at(later), stands_at(seen));
         return Ok((Outcome::Refused(Refusal { action: action.name(), why }), fresh));
     }
     let outcome = match cloud.apply(name, action).await {

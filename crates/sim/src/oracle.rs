@@ -346,18 +346,13 @@ impl Oracle {
                 let copy = || done.subject_before.and_then(|ec2| ec2.tags.get(tag::SWAP)).map(String::as_str);
                 let journal = done.before.journal.as_deref().or_else(copy);
                 let expected = journal.and_then(|journal| field(journal, "d")?.parse::<u32>().ok());
-                if expected.is_some_and(|expected| expected != done.before.desired)
+                let changed = expected.is_some_and(|expected| expected != done.before.desired);
+                if (changed || done.before.journal.is_none())
                     && self.raced(region, done)
                     && let Some(book) = self.books.get_mut(done.group)
                 {
-                    // Somebody changed desired right before: our +1 can no longer be told from his number, and stays.
-                    book.surplus = book.surplus.max(after.desired.saturating_sub(book.desired));
-                }
-                if done.before.journal.is_none()
-                    && self.raced(region, done)
-                    && let Some(book) = self.books.get_mut(done.group)
-                {
-                    // Somebody deleted the journal right before: only the replica's copy knows of the +1.
+                    // Somebody changed desired right before: our +1 can no longer be told from his number, and stays. Or
+                    // deleted the journal: only the replica's copy knows of it.
                     book.surplus = book.surplus.max(after.desired.saturating_sub(book.desired));
                 }
                 // A look older than our own giving back: that says that the +1 is settled, and whatever becomes of the

@@ -429,7 +429,7 @@ pub fn scale(world: &mut World, name: &GroupName, by: i64) {
     let to = (i64::from(from) + by).clamp(min, max) as u32;
     let _ = world.region.set_desired(name, to);
     let Some(book) = world.oracle.books.get_mut(name) else { return };
-    let wanted = (i64::from(book.wanted()) + by).max(i64::from(book.min)).min(i64::from(book.max)).max(0) as u32;
+    let wanted = (i64::from(book.wanted()) + by).max(i64::from(book.min)).min(i64::from(book.max)) as u32;
     if to == from && wanted > book.wanted() {
         // AWS capped it at MaxSize: our +1 had taken the last place. Nobody can see that it was asked for; the policy
         // asks again as long as its alarm stands.
