@@ -29,7 +29,8 @@ def copy_tree(to: pathlib.Path) -> None:
         if (ROOT / data).exists():
             (to / data).parent.mkdir(exist_ok=True)
             (to / data).symlink_to(ROOT / data)
-    for file in ("Cargo.lock", "rustfmt.toml"):
+    (to / ".cargo").mkdir()
+    for file in ("Cargo.lock", "rustfmt.toml", ".cargo/config.toml"):
         shutil.copy(ROOT / file, to / file)
     manifest = (ROOT / "Cargo.toml").read_text()
     members = json.dumps([f"crates/{crate}" for crate in CRATES])

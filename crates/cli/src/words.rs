@@ -179,7 +179,7 @@ fn left_alone(member: &Member, reason: &Reason) -> Fate {
     let text = reason.to_string();
     match reason {
         Reason::Later => fate("replaced later", Tone::Plain, "one swap at a time"),
-        Reason::Young { .. } => fate("replaced later", Tone::Plain, text),
+        Reason::Young { .. } | Reason::Tried { .. } => fate("replaced later", Tone::Plain, text),
         Reason::Spot => fate("stays", Tone::Faint, format!("is {} already", member.purchase)),
         Reason::Ending { .. } => fate("ends", Tone::Mind, text),
         Reason::Floor { .. }

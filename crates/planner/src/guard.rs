@@ -155,11 +155,14 @@ impl Guard<'_> {
                 require(!resume_az_rebalance || journal.suspends_az_rebalance, || {
                     "AZRebalance was not suspended by us".to_owned()
                 })?;
-                // What is given back says that the +1 is settled: not while the replica is there on trial.
-                let on_trial = self.group.member(&journal.replica).is_some_and(|member| {
-                    let added = self.group.desired == journal.desired + 1;
-                    added && member.is_replica() && !member.lifecycle.is_leaving()
-                });
+                // What is given back says that the +1 is settled: not while the replica is there on trial. With the wish
+                // and the journal both gone from the group nobody may take the replica back any more.
+                let is_judged = self.group.journal().is_some() || self.wanted().is_ok();
+                let on_trial = is_judged
+                    && self.group.member(&journal.replica).is_some_and(|member| {
+                        let added = self.group.desired == journal.desired + 1;
+                        added && member.is_replica() && !member.lifecycle.is_leaving()
+                    });
                 require(!on_trial, || format!("{} has just been attached", journal.replica))?;
                 let Some(max) = max else { return Ok(()) };
                 require(journal.raised_max == Some(*max), || "the journal says otherwise about MaxSize".to_owned())?;

@@ -12,7 +12,7 @@ use crate::choose::{Choices, Chosen, NoPool, Pool, Pools};
 use crate::compat;
 use crate::market::Market;
 use crate::model::{
-    Ec2Facts, Group, InstanceId, InstanceType, LaunchFacts, LifecycleState, Member, Observation, Platform,
+    Cause, Ec2Facts, Group, InstanceId, InstanceType, LaunchFacts, LifecycleState, Member, Observation, Platform,
     PurchaseOption, Tags, Zone, tag,
 };
 use crate::pace;
@@ -288,6 +288,10 @@ fn start(
             left_alone.push((victim.id.clone(), Reason::Later));
             continue;
         }
+        if let Some(until) = tried_until(victim, group, policy, now) {
+            left_alone.push((victim.id.clone(), Reason::Tried { until }));
+            continue;
+        }
         let answer = answers.entry((&victim.instance_type, &victim.zone)).or_insert_with(|| {
             let chosen = *chosen
                 .entry(&victim.instance_type)
@@ -429,14 +433,32 @@ fn sort_by_zone_then_age(victims: &mut [&Member], group: &Group) {
 /// The number of the launch window, and when it opens if it is not open yet: a replica launched at the end of the
 /// last window must be visible to our tag filters before we may launch again.
 pub(crate) fn launch_window(policy: &Policy, now: Timestamp) -> (u64, Option<Timestamp>) {
+    let window = window_at(policy, now);
+    let opens = window_opens(policy, window);
+    (window as u64, opens.filter(|opens| *opens > now))
+}
+
+fn window_at(policy: &Policy, time: Timestamp) -> i64 {
+    time.as_second().div_euclid(i64::from(policy.retry_window_seconds))
+}
+
+fn window_opens(policy: &Policy, window: i64) -> Option<Timestamp> {
     /// EC2's describe calls are eventually consistent; a minute and a half has always been enough.
     const VISIBLE_SECONDS: i64 = 90;
     let length = i64::from(policy.retry_window_seconds);
-    let window = now.as_second().div_euclid(length);
     // Short windows are for demonstrations: a sixth of the window at most.
     let closed = VISIBLE_SECONDS.min(length / 6);
-    let opens = Timestamp::from_second(window * length + closed).unwrap_or(now);
-    (window as u64, (opens > now).then_some(opens))
+    Timestamp::from_second(window * length + closed).ok()
+}
+
+/// When another replica may be launched for the member, if the one of this launch window is gone: EC2 would answer the
+/// same request with the dead one, and refuse another one by the same token.
+pub(crate) fn tried_until(member: &Member, group: &Group, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+    let window = window_at(policy, now);
+    let gone = group.replicas.iter().filter(|replica| !replica.state.is_alive() && replica.ours.cause != Cause::Notice);
+    let mut for_it = gone.filter(|replica| replica.ours.victim == member.id);
+    let in_this = for_it.any(|replica| window_at(policy, replica.launched_at) == window);
+    if in_this { window_opens(policy, window + 1) } else { None }
 }
 
 /// One member, and what is needed to launch a stand-in for it.

@@ -171,6 +171,11 @@ pub enum Reason {
     RebalanceIgnored,
     /// A rebalance recommendation, and no pool that would be better.
     NoBetterPool,
+    /// Its replica of this launch window is gone: EC2 hears each request once.
+    Tried {
+        /// The next window opens.
+        until: Timestamp,
+    },
     /// Another victim goes first: one swap at a time.
     Later,
 }
@@ -435,6 +440,7 @@ impl Code for Reason {
             Self::Ending { .. } => "ending",
             Self::RebalanceIgnored => "rebalance-ignored",
             Self::NoBetterPool => "no-better-pool",
+            Self::Tried { .. } => "tried",
             Self::Later => "later",
         }
     }
@@ -486,6 +492,7 @@ impl fmt::Display for Reason {
                 )
             }
             Self::NoBetterPool => write!(f, "was recommended for rebalancing, and no other pool is better"),
+            Self::Tried { until } => write!(f, "has lost its replica: another one may be launched from {until} on"),
             Self::Later => write!(f, "comes later: one swap at a time"),
         }
     }

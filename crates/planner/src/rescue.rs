@@ -18,7 +18,7 @@ use crate::choose::{Choice, NoPool, Pool, Pools};
 use crate::market::Market;
 use crate::model::cause::{NOTICE, REBALANCE};
 use crate::model::{Cause, Group, InstanceId, Member, Observation, PurchaseOption, Replica, Role};
-use crate::plan::{Need, Plan, StandIn, admit, hands_off, launch_window, untimely, wishes};
+use crate::plan::{Need, Plan, StandIn, admit, hands_off, launch_window, tried_until, untimely, wishes};
 use crate::policy::{Config, EnabledGroup, OnRebalance, Policy};
 use crate::preflight::{self, Moment, Strictness};
 use crate::reason::{Reason, Wait};
@@ -225,6 +225,9 @@ pub fn plan_rebalance(
     }
     if let Some(reason) = preflight::unfit(member, PurchaseOption::Spot, group, &policy, Strictness::Launch, now) {
         return leave(reason);
+    }
+    if let Some(until) = tried_until(member, group, &policy, now) {
+        return leave(Reason::Tried { until });
     }
     let memory = Backoff::of(group).after_look(group, now);
     let mut blockers = preflight::blockers(group, &policy, config, Moment::Start, now);

@@ -142,7 +142,7 @@ impl<'a> Swap<'a> {
         match group.journal() {
             Some(Err(error)) => Swap::Unreadable { why: error.to_string() },
             Some(Ok(journal)) => Self::with_journal(group, journal),
-            None => match copy_of_journal(group) {
+            None => match copy_of_journal(group, config) {
                 Some(journal) => Swap::Unmoored { journal },
                 None => Self::without_journal(group, now),
             },
@@ -798,8 +798,12 @@ impl<'a> Context<'a> {
         }
         if let Some(max) = above {
             // That may take long; our own instance outside must not outlive its deadline for it.
-            let outside = group.replica(&journal.replica).filter(|replica| replica.state.is_alive());
-            if let Some(replica) = outside.filter(|replica| replica.ours.deadline <= self.now) {
+            let is_ours = |replica: &&Replica| {
+                let outside = !replica.was_member && group.member(&replica.id).is_none();
+                outside && replica.state.is_alive() && replica.ours.role == Role::Replica
+            };
+            let overdue = group.replica(&journal.replica).filter(|replica| replica.ours.deadline <= self.now);
+            if let Some(replica) = overdue.filter(is_ours) {
                 return Step::Do(Action::Discard { replica: replica.id.clone() });
             }
             return Step::Wait(Wait::AboveCeiling { desired: group.desired, ceiling: max.original });
@@ -892,8 +896,8 @@ fn foreign_stack(group: &Group, config: &Config) -> Option<String> {
     journal.into_iter().chain(outside.chain(inside).map(|ours| ours.stack.clone())).find(|stack| *stack != config.stack)
 }
 
-/// The copy on a replica, inside or outside. Whoever manages the group's tags may have deleted the original.
-fn copy_of_journal(group: &Group) -> Option<Journal> {
+/// The copy on a replica of ours, inside or outside. Whoever manages the group's tags may have deleted the original.
+fn copy_of_journal(group: &Group, config: &Config) -> Option<Journal> {
     // Also on a former replica: relabelling was cut short, and then somebody deleted the original.
     let inside = group.members.iter().filter(|member| !member.lifecycle.is_leaving());
     let outside = group
@@ -904,6 +908,7 @@ fn copy_of_journal(group: &Group) -> Option<Journal> {
     inside
         .filter_map(|member| Some((&member.id, member.ours.as_ref()?)))
         .chain(outside)
+        .filter(|(_, ours)| ours.stack == config.stack)
         .find_map(|(id, ours)| ours.journal.clone().filter(|journal| journal.replica == *id))
 }
 
@@ -926,10 +931,10 @@ fn has_shrunk(group: &Group, journal: &Journal) -> bool {
     })
 }
 
-/// The victim of a swap before this one: its end may be as young as this journal, and is none of its business.
+/// The victim of a swap finished before this one: its end may be as young as this journal, and is none of its business.
 fn left_for_another(group: &Group, journal: &Journal, id: &InstanceId) -> bool {
-    let others = group.members.iter().filter(|member| member.id != journal.replica);
-    *id != journal.victim && others.filter_map(|member| member.ours.as_ref()).any(|ours| ours.victim == *id)
+    let finished = group.members.iter().filter(|member| member.id != journal.replica && !member.is_replica());
+    *id != journal.victim && finished.filter_map(|member| member.ours.as_ref()).any(|ours| ours.victim == *id)
 }
 
 /// What the journal says that we changed is as it was before: we have given it back.

@@ -1606,6 +1606,18 @@ fn nothing_is_given_back_while_the_replica_is_on_trial() {
 }
 
 #[test]
+fn what_nobody_will_take_back_any_more_is_not_on_trial() {
+    check(
+        "group web  max 2  not-enabled
+           i-1  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1  max 1>2  copy-only",
+        restore(Some((1, 2)), false),
+        expect!["fine"],
+    );
+}
+
+#[test]
 fn nothing_is_prepared_by_an_old_journal() {
     check(
         "group web  max 1

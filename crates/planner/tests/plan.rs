@@ -250,6 +250,36 @@ fn it_is_open_until_its_last_second() {
 }
 
 #[test]
+fn whose_replica_is_lost_waits_for_the_next_window_and_another_goes_first() {
+    check(
+        "now  12:15:00
+         group web
+           i-1  on-demand
+           i-2  on-demand
+           i-9  spot  unattached  terminated  replaces i-1  age 2m",
+        expect![[r#"
+            idle
+              do      launch spot for i-2 in us-east-1a: m5.large $0.0400/h
+              leave   i-1 has lost its replica: another one may be launched from 12:21:30 on
+        "#]],
+    );
+}
+
+#[test]
+fn what_was_lost_in_the_last_window_may_be_tried_again() {
+    check(
+        "now  12:15:00
+         group web
+           i-1  on-demand
+           i-9  spot  unattached  terminated  replaces i-1  age 6m",
+        expect![[r#"
+            idle
+              do      launch spot for i-1 in us-east-1a: m5.large $0.0400/h
+        "#]],
+    );
+}
+
+#[test]
 fn a_short_window_opens_after_a_sixth_of_its_length() {
     check(
         "now  12:00:04

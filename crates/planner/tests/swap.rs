@@ -2520,6 +2520,23 @@ fn what_the_owner_removes_before_the_attach_is_not_given_back() {
     );
 }
 
+#[test]
+fn only_a_finished_swap_explains_who_has_left() {
+    check(
+        "group web  max 5
+           i-2  on-demand
+           i-3  on-demand
+           i-8  spot  replaces i-1
+           i-9  spot  replaces i-1
+           journal  i-9 for i-2  desired 3  age 4m
+           activity  i-1  started 30s  shrank 5>4",
+        expect![[r#"
+            forfeit
+              do      finish: i-9 is a member
+        "#]],
+    );
+}
+
 // The journal itself.
 
 #[test]
@@ -2560,6 +2577,50 @@ fn in_a_group_that_is_no_longer_enabled_the_copy_says_what_to_restore() {
         expect![[r#"
             unmoored
               do      restore: MaxSize 2 -> 1
+        "#]],
+    );
+}
+
+#[test]
+fn the_copy_that_another_deployment_left_behind_is_its_own() {
+    check(
+        "group web  max 5
+           i-1  on-demand
+           i-9  spot  finished  by other
+           journal  i-9 for i-1  desired 1  max 4>5  copy-only",
+        expect![[r#"
+            idle
+              leave   i-9 is bought as it should be
+              leave   i-1 each of the 1 pools to ask for holds 1 of the group already, the most that one pool may
+        "#]],
+    );
+}
+
+#[test]
+fn what_another_group_has_taken_in_is_not_ended_for_a_ceiling() {
+    check(
+        "group web  desired 5  max 5
+           i-1  on-demand
+           i-2  on-demand
+           i-9  spot  unattached  was-member  replaces i-1  deadline -2h
+           journal  i-9 for i-1  desired 0  max 4>5",
+        expect![[r#"
+            settling
+              wait    5 are wanted, the owner's MaxSize is 4: restored when the group is stable
+        "#]],
+    );
+}
+
+#[test]
+fn a_former_member_is_not_ended_for_a_ceiling() {
+    check(
+        "group web  desired 5  max 5
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1  finished  deadline -2h
+           journal  i-9 for i-1  desired 0  max 4>5",
+        expect![[r#"
+            settling
+              wait    5 are wanted, the owner's MaxSize is 4: restored when the group is stable
         "#]],
     );
 }

@@ -131,6 +131,8 @@ pub struct RunReport {
     pub drifts: u64,
     /// Calls that the role's policy refused.
     pub denied: u64,
+    /// Deeds of the script that never had their moment.
+    pub unplayed: usize,
     /// Unprotected spot members in service that we brought, at the end.
     pub spot_left: u32,
     /// What still carries a mark of ours at the end; filled after an uninstall.
@@ -221,6 +223,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: &Options) -> RunReport {
         outcomes: BTreeMap::new(),
         actions: BTreeMap::new(),
         deeds: if drawn { Vec::new() } else { scenario.deeds.to_vec() },
+        unplayed: 0,
         heard: BTreeSet::new(),
     };
     if drawn && seed.is_multiple_of(WATCHED) {
@@ -248,6 +251,7 @@ struct Play<'a> {
     outcomes: BTreeMap<&'static str, u64>,
     actions: BTreeMap<&'static str, u64>,
     deeds: Vec<(scenario::When, scenario::Deed)>,
+    unplayed: usize,
     /// Whose `ready` need not come again.
     heard: BTreeSet<InstanceId>,
 }
@@ -364,7 +368,7 @@ impl Play<'_> {
             }
             // Deeds of the script that have not had their moment yet are still to come.
             if self.deeds.is_empty() || number == CALM_PASSES / 2 {
-                self.deeds.clear();
+                self.unplayed += std::mem::take(&mut self.deeds).len();
                 weather::calm(&mut self.sim.world.borrow_mut());
             }
             let quiet = self.pass_and_pause();
@@ -606,6 +610,7 @@ impl Play<'_> {
             hidden: world.oracle.hidden,
             drifts: world.oracle.drifts,
             denied: world.oracle.denied,
+            unplayed: self.unplayed,
             spot_left: spot_left(world),
             marks_left: if self.options.finale == Finale::Uninstall { marks(world) } else { Vec::new() },
             trace: world.trace.take().unwrap_or_default(),

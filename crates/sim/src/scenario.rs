@@ -71,6 +71,8 @@ pub enum Deed {
     FloorEverything,
     /// The owner lowers MaxSize to desired as he knows it.
     LowerMax,
+    /// The owner publishes another template version and refreshes the group to it.
+    Upgrade,
 }
 
 /// One scenario.
@@ -375,8 +377,14 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "refresh",
-        about: "an instance refresh starts in the middle of a swap",
-        deeds: &[(When::Armed, Deed::Foreign(Kind::NewVersion)), (When::Attached, Deed::Foreign(Kind::Refresh))],
+        about: "an instance refresh to another template version starts in the middle of a swap",
+        deeds: &[(When::Attached, Deed::Upgrade)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "new-version",
+        about: "the owner publishes another template version in the middle of a swap",
+        deeds: &[(When::Armed, Deed::Foreign(Kind::NewVersion))],
         ..PLAIN
     },
     Scenario {
@@ -772,6 +780,10 @@ pub fn perform(world: &mut World, deed: Deed) {
     world.note(|| format!("-- {deed:?}"));
     match deed {
         Deed::Foreign(kind) => weather::act(world, kind, &name),
+        Deed::Upgrade => {
+            weather::act(world, Kind::NewVersion, &name);
+            weather::act(world, Kind::Refresh, &name);
+        }
         Deed::KillVictim => {
             if let Some(id) = victim_in_flight(&world.region) {
                 world.region.stop_serving(&id);

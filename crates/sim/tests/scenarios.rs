@@ -23,3 +23,10 @@ fn watchers_decide_who_joins() {
     assert_eq!((count("watcher", "record-ready"), count("watcher", "attach"), count("watcher", "discard")), (2, 2, 0));
     assert!(count("watcher-silent", "discard") > 0, "replicas whose watcher is silent are not kept");
 }
+
+#[test]
+fn every_deed_of_every_script_has_its_moment() {
+    let unplayed = |scenario: &&sim::Scenario| run(scenario, 1, &Options::default()).unplayed > 0;
+    let idle: Vec<&str> = SCENARIOS.iter().filter(unplayed).map(|scenario| scenario.name).collect();
+    assert!(idle.is_empty(), "what these are about never happens: {idle:?}");
+}
