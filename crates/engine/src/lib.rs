@@ -24,8 +24,8 @@ use planner::model::{
     Cause, Group, GroupName, InstanceId, InstanceType, Member, Observation, Platform, PurchaseOption, Replica,
 };
 use planner::pace;
-use planner::plan::{Need, Plan, Planner, plan};
-use planner::policy::Config;
+use planner::plan::{Need, Plan, Planner, plan, plan_again};
+use planner::policy::{Config, Policies};
 use planner::reason::Refusal;
 use planner::swap::Swap;
 
@@ -124,14 +124,18 @@ fn is_in_flight(group: &Group) -> bool {
 
 /// One group in full detail, and its plan. Reads only.
 pub async fn look(cloud: &impl Cloud, config: &Config, name: &GroupName) -> Result<Option<Look>, CloudError> {
-    look_with(cloud, name, |observation, market| plan(observation, market.map(|market| &**market), config)).await
+    let mut policies = Policies::default();
+    look_with(cloud, name, |observation, market| {
+        plan_again(observation, market.map(|market| &**market), config, &mut policies)
+    })
+    .await
 }
 
 /// The same for somebody who plans many groups, and lets them share what they have in common.
 pub async fn look_with(
     cloud: &impl Cloud,
     name: &GroupName,
-    plan: impl Fn(&Observation, Option<&Arc<Market>>) -> Plan,
+    mut plan: impl FnMut(&Observation, Option<&Arc<Market>>) -> Plan,
 ) -> Result<Option<Look>, CloudError> {
     let mut market: Option<Arc<Market>> = None;
     let mut closer: Option<InstanceId> = None;

@@ -90,6 +90,19 @@ pub fn plan(observation: &Observation, market: Option<&Market>, config: &Config)
     Planner::new(market, config).plan(observation)
 }
 
+/// The same for somebody who plans a group again and again: its settings are read once.
+pub fn plan_again(
+    observation: &Observation,
+    market: Option<&Market>,
+    config: &Config,
+    policies: &mut Policies,
+) -> Plan {
+    let mut planner = Planner { policies: std::mem::take(policies), ..Planner::new(market, config) };
+    let plan = planner.plan(observation);
+    *policies = planner.policies;
+    plan
+}
+
 /// Plans one group after the other in one market. What depends on wishes, templates and types alone is worked out once,
 /// however many groups share it; the plans are the same as those of [`plan`].
 #[derive(Debug)]
