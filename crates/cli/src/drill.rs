@@ -249,12 +249,15 @@ mod tests {
 
     /// A program in the place of the AWS CLI, and where it notes how it was called.
     fn stand_in(name: &str, body: &str) -> (String, PathBuf) {
-        use std::os::unix::fs::PermissionsExt;
         let directory = std::env::temp_dir().join(format!("spotward-drill-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let (program, notes) = (directory.join("aws"), directory.join("notes"));
-        std::fs::write(&program, format!("#!/bin/sh\necho \"$*\" >> {}\n{body}\n", notes.display())).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let text = format!("#!/bin/sh\necho \"$*\" >> {}\n{body}\n", notes.display());
+        // Written by somebody else: a file that is open for writing here, or in a child that another test has just forked,
+        // cannot be started.
+        let write = "printf %s \"$2\" > \"$1\" && chmod 755 \"$1\"";
+        let arguments = ["-c", write, "sh", program.to_str().unwrap(), &text];
+        assert!(std::process::Command::new("sh").args(arguments).status().unwrap().success());
         (program.to_str().unwrap().to_owned(), notes)
     }
 
