@@ -76,13 +76,13 @@ impl Directory {
         std::fs::read_to_string(self.file(name)).unwrap_or_default()
     }
 
-    /// An executable shell script.
+    /// An executable shell script. Written by a child: one that is open for writing here, or in a process that another
+    /// test has just forked, cannot be started.
     pub fn script(&self, name: &str, body: &str) -> String {
-        use std::os::unix::fs::PermissionsExt;
-        let path = self.file(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        path.to_str().unwrap().to_owned()
+        let path = self.file(name).to_str().unwrap().to_owned();
+        let write = "printf '#!/bin/sh\\n%s\\n' \"$2\" > \"$1\" && chmod 755 \"$1\"";
+        assert!(Command::new("sh").args(["-c", write, "sh", &path, body]).status().unwrap().success());
+        path
     }
 }
 
