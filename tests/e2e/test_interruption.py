@@ -12,8 +12,6 @@ import product
 import witness
 from cloud import new_cloud
 
-#: `retry-window` in `product.FAST`.
-WINDOW_SECONDS = 30
 EVENTS = pathlib.Path(__file__).parents[1] / "events"
 
 
@@ -86,7 +84,7 @@ def test_a_recommendation_is_followed_to_a_better_pool(cloud, converted):
     at_risk = victim(cloud)
     mark = cloud.control.mark()
     # A recommendation is told once, and the first sixth of a launch window is closed: what comes then brings no launch.
-    time.sleep(max(0.0, WINDOW_SECONDS / 6 + 1 - time.time() % WINDOW_SECONDS))
+    product.wait_for_window()
     converted.invoke(event("rebalance", at_risk))
     wait(cloud, lambda: is_replaced(cloud, at_risk))
     actions = [call["action"] for call in witness.changes(cloud, mark)]

@@ -8,6 +8,7 @@ and changes nothing; a call that changes something ends the run.
 """
 
 import collections
+import contextlib
 import http.server
 import json
 import pathlib
@@ -25,6 +26,8 @@ ZONES = [f"{REGION}{letter}" for letter in "abc"]
 ASG = '<{0}Response xmlns="http://autoscaling.amazonaws.com/doc/2011-01-01/"><{0}Result>{1}</{0}Result><ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></{0}Response>'
 EC2 = '<?xml version="1.0" encoding="UTF-8"?><{0}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>r</requestId>{1}</{0}Response>'
 GROUPS_PER_PAGE = 100
+#: Enabled, and with nothing to do.
+IDLE = {"spot-enabled": "true", "spotward:min-on-demand": "100%", "team": "shop"}
 
 
 class Region:
@@ -39,22 +42,24 @@ class Region:
             self.instances.update({instance: self.instance(instance, name, index) for index, instance in enumerate(ids)})
 
     @staticmethod
-    def group(name, ids):
+    def group(name, ids, max_size=None, places=None, tags=IDLE):
+        """`places`: the zone's number for each of `ids`; they go round without."""
+        max_size, places = max_size or len(ids) + 2, places or range(len(ids))
         arn = f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:autoScalingGroup:00000000-0000-4000-8000-000000000000:autoScalingGroupName/{name}"
         template = "<LaunchTemplate><LaunchTemplateId>lt-0123456789abcdef0</LaunchTemplateId><LaunchTemplateName>web</LaunchTemplateName><Version>1</Version></LaunchTemplate>"
         members = "".join(
-            f"<member><InstanceId>{instance}</InstanceId><InstanceType>m5.large</InstanceType><AvailabilityZone>{ZONES[index % 3]}</AvailabilityZone>"
+            f"<member><InstanceId>{instance}</InstanceId><InstanceType>m5.large</InstanceType><AvailabilityZone>{ZONES[place % 3]}</AvailabilityZone>"
             f"<LifecycleState>InService</LifecycleState><HealthStatus>Healthy</HealthStatus><ProtectedFromScaleIn>false</ProtectedFromScaleIn>{template}</member>"
-            for index, instance in enumerate(ids)
+            for place, instance in zip(places, ids)
         )
         tags = "".join(
             f"<member><ResourceId>{name}</ResourceId><ResourceType>auto-scaling-group</ResourceType><Key>{key}</Key><Value>{value}</Value><PropagateAtLaunch>false</PropagateAtLaunch></member>"
-            for key, value in (("spot-enabled", "true"), ("spotward:min-on-demand", "100%"), ("team", "shop"), ("Name", name))
+            for key, value in {**tags, "Name": name}.items()
         )
         zones = "".join(f"<member>{zone}</member>" for zone in ZONES)
         return (
             f"<member><AutoScalingGroupName>{name}</AutoScalingGroupName><AutoScalingGroupARN>{arn}</AutoScalingGroupARN>{template}<MinSize>0</MinSize>"
-            f"<MaxSize>{len(ids) + 2}</MaxSize><DesiredCapacity>{len(ids)}</DesiredCapacity><DefaultCooldown>300</DefaultCooldown><AvailabilityZones>{zones}</AvailabilityZones>"
+            f"<MaxSize>{max_size}</MaxSize><DesiredCapacity>{len(ids)}</DesiredCapacity><DefaultCooldown>300</DefaultCooldown><AvailabilityZones>{zones}</AvailabilityZones>"
             f"<LoadBalancerNames/><TargetGroupARNs/><HealthCheckType>EC2</HealthCheckType><HealthCheckGracePeriod>300</HealthCheckGracePeriod><Instances>{members}</Instances>"
             f"<CreatedTime>2026-01-01T00:00:00.000Z</CreatedTime><SuspendedProcesses/><VPCZoneIdentifier>subnet-0a,subnet-0b,subnet-0c</VPCZoneIdentifier><EnabledMetrics/>"
             f"<Tags>{tags}</Tags><TerminationPolicies><member>Default</member></TerminationPolicies><NewInstancesProtectedFromScaleIn>false</NewInstancesProtectedFromScaleIn>"
@@ -62,8 +67,9 @@ class Region:
         )
 
     @staticmethod
-    def instance(instance, group, index):
-        tags = "".join(f"<item><key>{key}</key><value>{value}</value></item>" for key, value in (("aws:autoscaling:groupName", group), ("team", "shop"), ("Name", group)))
+    def instance(instance, group, index, tags=None):
+        tags = {"aws:autoscaling:groupName": group} if tags is None else tags
+        tags = "".join(f"<item><key>{key}</key><value>{value}</value></item>" for key, value in {**tags, "team": "shop", "Name": group}.items())
         return (
             f"<item><reservationId>r-{instance[2:]}</reservationId><ownerId>{ACCOUNT}</ownerId><groupSet/><instancesSet><item><instanceId>{instance}</instanceId>"
             f"<imageId>ami-0123456789abcdef0</imageId><instanceState><code>16</code><name>running</name></instanceState><privateDnsName>ip-10-0-0-1.ec2.internal</privateDnsName><dnsName/>"
@@ -123,16 +129,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0) or 0)).decode()
+        target = self.headers.get("X-Amz-Target")
         if self.path.startswith("/2018-06-01/runtime/"):
             self.server.answers.put((time.monotonic() - self.server.given, self.path.rsplit("/", 1)[-1], body))
             return self.reply(202, "")
-        ask = {key: values[0] for key, values in urllib.parse.parse_qs(body).items()}
-        self.server.calls[ask.get("Action", self.headers.get("X-Amz-Target", self.path))] += 1
-        text = self.server.region.answer(ask)
+        ask = json.loads(body) if target else {key: values[0] for key, values in urllib.parse.parse_qs(body, keep_blank_values=True).items()}
+        self.server.calls[target or ask.get("Action", self.path)] += 1
+        text = self.server.region.send(ask) if target == "AmazonSQS.SendMessage" else self.server.region.answer(ask)
         if text is None:
             self.server.answers.put((0.0, "error", f"unexpected call {ask}"))
             return self.reply(400, "<Response/>")
-        return self.reply(200, text, Content_Type="text/xml")
+        return self.reply(200, text, Content_Type="application/x-amz-json-1.0" if target else "text/xml")
 
     def log_message(self, *_):
         pass
@@ -144,10 +151,20 @@ class Server(http.server.ThreadingHTTPServer):
     def handle_error(self, _request, _address):
         """The function is killed with its connections open."""
 
+    def invoke(self, event):
+        """The function's answer to an event, and the seconds that it took."""
+        self.events.put(json.dumps(event))
+        wall, kind, body = self.answers.get(timeout=300)
+        if kind != "response":
+            raise SystemExit(f"{kind}: {body[:500]}")
+        return json.loads(body), wall
 
-def run(binary, groups, members, ticks):
+
+@contextlib.contextmanager
+def served(region, binary, **settings):
+    """The function's process, and the server that it takes for AWS."""
     server = Server(("127.0.0.1", 0), Handler)
-    server.region, server.calls = Region(groups, members), collections.Counter()
+    server.region, server.calls = region, collections.Counter()
     server.events, server.answers, server.given = queue.Queue(), queue.Queue(), 0.0
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
@@ -163,25 +180,28 @@ def run(binary, groups, members, ticks):
         "AWS_SECRET_ACCESS_KEY": "load",
         "AWS_ENDPOINT_URL": url,
         "SPOTWARD_QUEUE_URL": f"{url}/queue",
+        **settings,
     }
     process = subprocess.Popen([binary], env=environment, stdout=subprocess.DEVNULL)
-    results = []
     try:
-        for _ in range(ticks):
-            server.calls.clear()
-            before = cpu_seconds(process)
-            server.events.put(json.dumps({"spotward": "tick"}))
-            wall, kind, body = server.answers.get(timeout=300)
-            answer = json.loads(body) if kind == "response" else None
-            if not answer or answer["groups"] != groups or answer["queued"] != 0:
-                raise SystemExit(f"not an idle tick over {groups} groups: {kind} {body[:500]}")
-            results.append((sum(server.calls.values()), wall, cpu_seconds(process) - before))
-        peak = peak_mib(process)
+        yield server, process
     finally:
         process.kill()
         server.events.put(None)
         server.shutdown()
-    return results, peak, dict(server.calls)
+
+
+def run(binary, groups, members, ticks):
+    results = []
+    with served(Region(groups, members), binary) as (server, process):
+        for _ in range(ticks):
+            server.calls.clear()
+            before = cpu_seconds(process)
+            answer, wall = server.invoke({"spotward": "tick"})
+            if answer["groups"] != groups or answer["queued"] != 0:
+                raise SystemExit(f"not an idle tick over {groups} groups: {answer}")
+            results.append((sum(server.calls.values()), wall, cpu_seconds(process) - before))
+        return results, peak_mib(process), dict(server.calls)
 
 
 if __name__ == "__main__":
