@@ -23,15 +23,16 @@ WINDOW_SECONDS = 30
 FAST = {"quiet": "0s", "min-age": "0s", "warmup": "0s", "settle": "0s", "payback": "ignore", "swaps-per-hour": "60", "retry-window": f"{WINDOW_SECONDS}s"}
 PAUSE_SECONDS = "0.1"
 
+#: How the product's calls are told from boto3's.
+AGENT = "aws-sdk-rust"
+
+
 def wait_for_window(spare=5):
     """Until launches are allowed, for so many seconds at least."""
     into = time.time() % WINDOW_SECONDS
     opens = WINDOW_SECONDS / 6 + 1
     if into < opens or into > WINDOW_SECONDS - spare:
         time.sleep((opens - into) % WINDOW_SECONDS)
-
-#: How the product's calls are told from boto3's.
-AGENT = "aws-sdk-rust"
 
 
 def called(cloud, since=0):
