@@ -103,7 +103,6 @@ impl Guard<'_> {
                 require(self.now <= journal.prepared_until(), || "the journal is too old to begin by".to_owned())?;
                 let Some(max) = raise_max else { return Ok(()) };
                 require(journal.raised_max == Some(*max), || "the journal says otherwise about MaxSize".to_owned())?;
-                require(max.raised == max.original + 1, || "MaxSize may be raised by one only".to_owned())?;
                 require(self.group.max_size == max.original, || format!("MaxSize is {}", self.group.max_size))
             }
             Action::Attach { replica, expect } => self.attach(replica, expect),
