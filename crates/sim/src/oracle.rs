@@ -250,6 +250,8 @@ pub struct Oracle {
     pub surpluses: u64,
     prices_seen: BTreeMap<usize, market::Pools>,
     launches: Vec<(Ms, Once)>,
+    /// The journals that some replica has carried a copy of.
+    copied: BTreeSet<String>,
     /// Passes that saw an instance past its deadline.
     late: BTreeMap<InstanceId, u32>,
     /// Everything is being taken back: nobody has to be replaced any more.
@@ -384,6 +386,8 @@ impl Oracle {
                 }
                 // The copy on the replica comes first, and counts as much.
                 let copy = done.subject.and_then(|id| region.ec2(id)?.tags.get(tag::SWAP));
+                self.copied.extend(copy.cloned());
+                self.copy_first(region, done, &after);
                 let max = after.journal.as_deref().or(copy.map(String::as_str)).and_then(raised_max);
                 if let Some((original, _)) = max
                     && original == after.max
@@ -662,6 +666,14 @@ impl Oracle {
             self.object(region, Promise::JournalFirst, || {
                 format!("{:?}, and the journal says {:?}", done.api, done.before.journal)
             });
+        }
+    }
+
+    /// Whoever deletes the journal on the group must not take the only note of what was changed with it.
+    fn copy_first(&mut self, region: &Region, done: &Done<'_>, after: &Facts) {
+        let written = after.journal.as_ref().filter(|_| done.before.journal != after.journal);
+        if let Some(journal) = written.filter(|journal| !self.copied.contains(*journal)) {
+            self.object(region, Promise::JournalFirst, || format!("no replica carries a copy of {journal}"));
         }
     }
 
