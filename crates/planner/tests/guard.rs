@@ -1628,3 +1628,52 @@ fn nothing_is_prepared_by_an_old_journal() {
         expect!["prepare: the journal is too old to begin by"],
     );
 }
+
+// An end that EC2 has announced.
+
+const DYING: &str = "group web  desired 3
+                       i-1  spot  finished  interrupted  ends-in 90s
+                       i-2  on-demand
+                       i-3  on-demand
+                       i-9  spot  Pending  notice  replaces i-1
+                       journal  i-9 for i-1  desired 2";
+
+#[test]
+fn nobody_is_launched_in_haste_for_a_member_that_stays() {
+    let in_haste = |launch: &mut Launch| drop(launch.tags.insert(tag::WINDOW.to_owned(), "notice".to_owned()));
+    check(FIT, launch(in_haste), expect!["launch: i-1 is not about to end"]);
+}
+
+#[test]
+fn the_dying_one_does_not_leave_before_its_replacement_serves() {
+    check(DYING, terminate("i-1"), expect!["terminate: i-9 does not serve"]);
+}
+
+#[test]
+fn in_its_last_half_minute_it_may() {
+    check(&DYING.replace("90s", "25s"), terminate("i-1"), expect!["fine"]);
+}
+
+#[test]
+fn the_dying_one_stays_as_long_as_another_is_missing() {
+    check(
+        "group web  desired 3
+           i-1  spot  finished  interrupted  ends-in 90s
+           i-2  on-demand  Pending
+           i-9  spot  notice  replaces i-1
+           journal  i-9 for i-1  desired 2",
+        terminate("i-1"),
+        expect!["terminate: members are coming or going"],
+    );
+}
+
+#[test]
+fn only_who_is_about_to_end_is_replaced_by_the_group() {
+    check(FIT, |_| Action::Replace { member: id("i-1") }, expect!["replace: i-1 is not about to end"]);
+    check(
+        "group web
+           i-1  spot  finished  interrupted  ends-in 25s",
+        |_| Action::Replace { member: id("i-1") },
+        expect!["fine"],
+    );
+}
