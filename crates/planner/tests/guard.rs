@@ -1629,6 +1629,19 @@ fn nothing_is_prepared_by_an_old_journal() {
     );
 }
 
+#[test]
+fn a_replica_of_a_recommendation_does_not_take_an_on_demand_members_place_at_the_floor() {
+    check(
+        "group web
+           i-1  on-demand
+           i-9  spot  unattached  rebalance  replaces i-1
+           journal  i-9 for i-1  desired 1
+           set  min-on-demand=1",
+        attach("i-9"),
+        expect!["attach: 1 on-demand members for a floor of 1"],
+    );
+}
+
 // An end that EC2 has announced.
 
 const DYING: &str = "group web  desired 3

@@ -45,6 +45,52 @@ fn and_an_on_demand_one_is_not_asked_for_twice() {
 }
 
 #[test]
+fn what_was_lost_for_somebody_else_or_before_the_notice_does_not_count() {
+    check(
+        "group web
+           i-1  on-demand
+           i-5  spot  finished  ends-in 60s
+           i-8  spot  unattached  terminated  replaces i-4  notice  age 40s
+           i-9  on-demand  unattached  terminated  replaces i-5  age 4m
+           market  m5.large 0.10 spot 0.04  m6i.large 0.11 spot 0.05",
+        expect![[r#"
+            idle
+              do      launch spot for i-5 in us-east-1a: m6i.large $0.0500/h
+        "#]],
+    );
+}
+
+#[test]
+fn what_comes_in_the_last_half_minute_stands_in_for_another() {
+    check(
+        "group web
+           i-1  on-demand
+           i-5  spot  finished  ends-in 25s
+           i-9  spot  unattached  replaces i-5  notice
+           market  m5.large 0.10 spot 0.04  m6i.large 0.11 spot 0.05",
+        expect![[r#"
+            warming
+              wait    the group is unfit just now: 1 of 2 members serve, or members come and go
+        "#]],
+    );
+}
+
+#[test]
+fn whose_replacement_is_on_its_way_does_not_leave_the_native_way() {
+    check(
+        "group web  load-balanced
+           i-1  on-demand
+           i-5  spot  finished  ends-in 110s
+           i-9  spot  unattached  pending  replaces i-5  notice
+           market  m5.large 0.10 spot 0.04  m6i.large 0.11 spot 0.05",
+        expect![[r#"
+            warming
+              wait    i-9 is booting
+        "#]],
+    );
+}
+
+#[test]
 fn a_dying_member_gets_its_replacement_at_once_from_another_pool() {
     check(
         "group web
