@@ -15,6 +15,8 @@ DECISIONS = ["guard", "journal", "plan", "policy", "preflight", "rescue", "swap"
 # In the order of cost. What the first layer catches is not shown to the next.
 LAYERS = [
     ("planner tests", ["cargo", "test", "-q", "-p", "planner", *(word for name in DECISIONS for word in ("--test", name))]),
+    # What comes of two looks of one pass.
+    ("engine tests", ["cargo", "test", "-q", "-p", "engine", "--test", "pass"]),
     ("scenarios", ["cargo", "test", "-q", "-p", "sim", "--test", "scenarios"]),
     ("weather", ["cargo", "test", "-q", "-p", "sim", "--test", "weather"]),
     ("crashes", ["cargo", "test", "-q", "-p", "sim", "--test", "crashes"]),

@@ -1662,6 +1662,20 @@ fn undoing_pardons_the_doomed_victim() {
 }
 
 #[test]
+fn a_doomed_victim_that_we_brought_is_pardoned_as_one_of_ours() {
+    check(
+        "group web
+           i-1  spot  doomed  replaces i-0
+           i-5  on-demand
+           journal  i-9 for i-1  desired 2",
+        expect![[r#"
+            settling
+              do      pardon i-1, a member of ours as before
+        "#]],
+    );
+}
+
+#[test]
 fn a_doomed_member_without_a_swap_is_pardoned() {
     check(
         "group web
