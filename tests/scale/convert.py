@@ -8,15 +8,12 @@ once. Types, offerings and prices are all of those in tests/data. At the end eve
 otherwise as it was, or the run fails.
 """
 
-import collections
 import csv
 import gzip
 import hashlib
 import json
 import pathlib
-import subprocess
 import sys
-import tempfile
 import time
 import uuid
 
@@ -170,8 +167,7 @@ class Living(Region):
         return EC2.format(ask["Action"], f"<instanceId>{ask['InstanceId']}</instanceId><disableApiTermination><value>false</value></disableApiTermination>")
 
     def on_CreateFleet(self, ask, _):
-        kinds = {ask[f"TagSpecification.{number}.ResourceType"]: f"TagSpecification.{number}.Tag." for number in (1, 2)}
-        prefix = kinds["instance"]
+        prefix = next(f"TagSpecification.{number}.Tag." for number in (1, 2) if ask[f"TagSpecification.{number}.ResourceType"] == "instance")
         tags = {value: ask[key.replace(".Key", ".Value")] for key, value in ask.items() if key.startswith(prefix) and key.endswith(".Key")}
         over = "LaunchTemplateConfigs.1.Overrides.1."
         subnet, chosen = ask[f"{over}SubnetId"], ask[f"{over}InstanceType"]
@@ -259,17 +255,10 @@ def event(number, message):
     return {"Records": [record]}
 
 
-def prices_for_the_function():
-    """The Price List service has another protocol; the owner's own file says the same."""
-    file = tempfile.NamedTemporaryFile("w", suffix=".csv")
-    file.write(PRICES.read_text())
-    file.flush()
-    return file
-
-
 def run(binary, groups, members, swaps):
     region = Living(groups, members, swaps)
-    with prices_for_the_function() as prices, served(region, binary, SPOTWARD_PRICES=prices.name, SPOTWARD_PAUSE_MS="0", SPOTWARD_DEFAULTS="") as (server, process):
+    # On-demand prices from the owner's own file: one protocol less to speak.
+    with served(region, binary, SPOTWARD_PRICES=str(PRICES), SPOTWARD_PAUSE_MS="0") as (server, process):
         rows = []
         for number in range(1, 40 * swaps):
             cpu, calls = cpu_seconds(process), sum(server.calls.values())
@@ -286,7 +275,7 @@ def run(binary, groups, members, swaps):
                     raise SystemExit(f"message {place} failed")
             rows.append((f"{len(messages)} messages, {region.launched - before} launches", sum(server.calls.values()) - calls, wall, cpu_seconds(process) - cpu))
         region.check(members, swaps)
-        return rows, peak_mib(process), collections.Counter(server.calls)
+        return rows, peak_mib(process), server.calls
 
 
 if __name__ == "__main__":
