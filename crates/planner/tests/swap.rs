@@ -1662,6 +1662,34 @@ fn undoing_pardons_the_doomed_victim() {
 }
 
 #[test]
+fn who_is_surplus_shows_when_the_group_stands_still() {
+    check(
+        "group web  desired 2
+           i-5  on-demand  Pending
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1  age 4m",
+        expect![[r#"
+            undoing
+              wait    1 of 2 members serve, or members come and go
+        "#]],
+    );
+}
+
+#[test]
+fn half_an_hour_later_it_is_not_waited_for_any_more() {
+    check(
+        "group web  desired 2
+           i-5  on-demand  Pending
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1  age 31m",
+        expect![[r#"
+            undoing
+              do      finish: i-9 is a member
+        "#]],
+    );
+}
+
+#[test]
 fn a_doomed_victim_that_we_brought_is_pardoned_as_one_of_ours() {
     check(
         "group web
