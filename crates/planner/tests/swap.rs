@@ -2516,6 +2516,20 @@ fn giving_back_the_replica_may_have_hit_a_foreign_value_as_well() {
 }
 
 #[test]
+fn also_when_nothing_but_the_activity_tells_of_the_replica_any_more() {
+    check(
+        "group web  desired 1
+           i-1  on-demand
+           journal  i-9 for i-1  desired 2
+           activity  i-9  started 10s  shrank 2>1  by-request",
+        expect![[r#"
+            settling
+              do      compensate desired 1 -> 2
+        "#]],
+    );
+}
+
+#[test]
 fn another_member_may_have_left_in_the_place_of_a_protected_victim() {
     check(
         "group web  desired 0  max 1
