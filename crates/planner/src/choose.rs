@@ -158,7 +158,7 @@ struct Made<'a> {
 }
 
 /// Names a choice among [`Choices`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chosen(usize);
 
 impl<'a> Choices<'a> {

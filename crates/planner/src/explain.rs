@@ -171,7 +171,7 @@ impl std::fmt::Display for Verdict {
                 write!(f, "interrupted more often than its owner wants: {estimate}")
             }
             Self::Interrupted { estimate: None } => f.write_str("interrupted more often than its owner wants"),
-            Self::BeyondMost { most } => write!(f, "{most} pools are asked for at most, and others come first"),
+            Self::BeyondMost { most } => write!(f, "others come first, and no more than {most} may be asked for"),
             Self::TooDear { saving_percent, wanted_percent: 0 } if *saving_percent < 0 => {
                 write!(f, "costs {} % more", saving_percent.unsigned_abs())
             }

@@ -122,8 +122,7 @@ impl FromStr for Journal {
 /// A number of instances: digits only, and far from where adding one overflows.
 fn size(text: &str) -> Option<u32> {
     const MOST: u32 = 1_000_000;
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten().filter(|size| *size <= MOST)
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten().filter(|size| *size <= MOST)
 }
 
 /// Unix seconds from 2001 to 2255: with any other, adding a deadline might overflow.

@@ -39,15 +39,6 @@ impl Market {
     pub fn offers(&self, zone: &Zone, instance_type: &InstanceType) -> bool {
         self.offerings.get(zone).is_some_and(|types| types.contains(instance_type))
     }
-
-    /// Spot price of a pool now. A price at or above on-demand means that the pool is sold out, not expensive: `None`.
-    pub fn spot_price(&self, zone: &Zone, instance_type: &InstanceType) -> Option<Price> {
-        let spot = *self.spot.get(zone)?.get(instance_type)?;
-        match self.on_demand.get(instance_type) {
-            Some(on_demand) if spot >= *on_demand => None,
-            Some(_) | None => Some(spot),
-        }
-    }
 }
 
 /// What `DescribeInstanceTypes` says about a type.

@@ -3,7 +3,9 @@
 mod support;
 
 use expect_test::{Expect, expect};
-use planner::advise::advise;
+use planner::advise::{Character, advise};
+use planner::market::InstanceSpec;
+use planner::model::{InstanceType, Price};
 use planner::plan::plan;
 use planner::reason::Code;
 use support::{Picture, picture};
@@ -69,6 +71,16 @@ fn what_holds_on_to_something_is_critical_whatever_else_it_is() {
 }
 
 #[test]
+fn each_thing_that_a_member_holds_on_to_is_enough() {
+    for held in ["protected", "elastic-ip", "attached-later", "termination-protected"] {
+        let Picture { observation, market, config } =
+            picture(&format!("group web  desired 3\n i-1  on-demand  {held}"));
+        let plan = plan(&observation, market.as_ref(), &config);
+        assert_eq!(advise(&observation, &plan, None, &config).character, Character::HoldsOn { members: 1 }, "{held}");
+    }
+}
+
+#[test]
 fn what_may_shrink_to_nothing_is_batch() {
     check(
         "group work  desired 3  min 0
@@ -129,6 +141,22 @@ fn members_that_stay_for_a_month_may_hold_something_and_younger_ones_do_not() {
 }
 
 #[test]
+fn the_age_is_that_of_the_member_in_the_middle() {
+    check(
+        "group store  desired 5  min 1
+           i-1  on-demand  age 1h
+           i-2  on-demand  age 2h
+           i-3  on-demand  age 3d
+           i-4  on-demand  age 4d
+           i-5  on-demand  age 31d",
+        expect![[r#"
+            batch, workers: nothing sends traffic to it, so its members seem to fetch their work
+            swap: it is steady enough: its definition stays as it is, and on-demand remains where spot is not to be had
+            5 swaps, with the profile 5 swaps"#]],
+    );
+}
+
+#[test]
 fn an_owner_who_has_chosen_knows_better() {
     check(
         "group web  desired 3  load-balanced
@@ -170,6 +198,52 @@ fn a_policy_that_is_there_needs_no_swaps() {
             native: it has one: set its OnDemandPercentageAboveBaseCapacity
             3 swaps, with the profile 3 swaps"#]],
     );
+}
+
+#[test]
+fn the_service_that_operates_a_group_is_the_one_to_ask() {
+    check(
+        "group web  desired 3  min 1  operator eks.amazonaws.com
+           i-1  on-demand
+           i-2  on-demand
+           i-3  on-demand",
+        expect![[r#"
+            batch, workers: nothing sends traffic to it, so its members seem to fetch their work
+            service: it belongs to the AWS service that operates it, which has spot support of its own
+            3 swaps, with the profile 3 swaps"#]],
+    );
+}
+
+/// Types for a policy of its own: a large group in `zones`, and a market of that many types, all alike but for the price.
+fn native_types(zones: &str, market_of: usize) -> Vec<String> {
+    let members: String = (1..=21).map(|n| format!("i-{n}  on-demand\n")).collect();
+    let text = format!("group web  desired 21  min 1\n zones {zones}\n {members}");
+    let Picture { observation, market, config } = picture(&text);
+    let mut market = market.expect("one is drawn");
+    let model = market.specs[&InstanceType::new("m5.large")].clone();
+    for n in 0..market_of {
+        let name = InstanceType::new(format!("m5n{n:02}.large"));
+        market.specs.insert(name.clone(), InstanceSpec { instance_type: name.clone(), ..model.clone() });
+        for offered in market.offerings.values_mut() {
+            offered.insert(name.clone());
+        }
+        market.on_demand.insert(name.clone(), Price(100_000));
+        for (at, prices) in market.spot.values_mut().enumerate() {
+            // Dearer from type to type, and what is cheap in one zone is not the cheapest in the next.
+            prices.insert(name.clone(), Price(20_000 + 100 * n as u64 + 50 * at as u64));
+        }
+    }
+    let plan = plan(&observation, Some(&market), &config);
+    let advice = advise(&observation, &plan, Some(&market), &config);
+    advice.native_types.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_policy_is_offered_the_cheapest_types_of_all_zones_each_once_and_no_more_than_it_takes() {
+    assert_eq!(native_types("a b", 2), ["m5n00.large", "m5n01.large", "m5.large"]);
+    let many = native_types("a b", 60);
+    assert_eq!(many.len(), 40, "an override list has at most 40 entries");
+    assert_eq!((many[0].as_str(), many[39].as_str()), ("m5n00.large", "m5n39.large"));
 }
 
 #[test]

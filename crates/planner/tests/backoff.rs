@@ -202,6 +202,49 @@ fn announced_ends_are_read_off_the_group() {
 }
 
 #[test]
+fn a_member_proves_its_pool_only_if_it_was_launched_after_the_pool_had_cooled() {
+    let failed = after(&Backoff::default(), "m5.large/a", Trouble::NoCapacity, minute(0));
+    let open = minutes_open(&failed, "m5.large/a", minute(0));
+    let looked = |launched_at: i64| {
+        let mut group = group(1);
+        group.members.push(member("i-1", "m5.large/a", PurchaseOption::Spot, minute(launched_at)));
+        circuit(&failed.after_look(&group, minute(open + 5)), "m5.large/a", minute(open + 5))
+    };
+    assert_eq!(looked(-60), Circuit::HalfOpen, "it was there before the failure, which it says nothing about");
+    assert_eq!(looked(open - 1), Circuit::HalfOpen);
+    assert_eq!(looked(open), Circuit::Closed);
+}
+
+#[test]
+fn what_is_remembered_is_counted_listed_and_forgotten() {
+    let both = after(&Backoff::default(), "m5.large/a", Trouble::NoCapacity, minute(-35));
+    let both = after(&both, "c5.large/b", Trouble::Interrupted, minute(0));
+    let both = after(&both, "r5.large/b", Trouble::NoCapacity, minute(0));
+    let (late, long_after) = (minute(10), minute(24 * 60));
+    let listed = |now| -> Vec<String> {
+        let pool = |pool: planner::backoff::Remembered<'_>| {
+            let state = if pool.cools { "cools" } else { "is tried" };
+            let lost = if pool.lost { ", lost" } else { "" };
+            format!("{}/{} {state} {}{lost}", pool.instance_type, pool.zone, pool.times)
+        };
+        both.pools(now).map(pool).collect()
+    };
+    assert_eq!(listed(late), ["m5.large/a is tried 1", "c5.large/b cools 1, lost", "r5.large/b cools 1"]);
+    assert_eq!((both.cooling(late), both.is_empty(late)), (2, false));
+    assert_eq!(listed(long_after), Vec::<String>::new());
+    assert_eq!((both.cooling(long_after), both.is_empty(long_after)), (0, true));
+}
+
+#[test]
+fn worse_is_what_cools_longer_or_is_new() {
+    let once = after(&Backoff::default(), "m5.large/a", Trouble::NoCapacity, minute(0));
+    let twice = after(&once, "m5.large/a", Trouble::NoCapacity, minute(40));
+    let two = after(&once, "c5.large/a", Trouble::NoCapacity, minute(0));
+    assert!(once.is_worse_than(&Backoff::default()) && twice.is_worse_than(&once) && two.is_worse_than(&once));
+    assert!(!once.is_worse_than(&once) && !once.is_worse_than(&twice) && !Backoff::default().is_worse_than(&once));
+}
+
+#[test]
 fn the_tag_is_for_people_too() {
     let mut backoff = after(&Backoff::default(), "m5.large/us-east-1a", Trouble::NoCapacity, minute(-40));
     backoff = after(&backoff, "m5.large/us-east-1a", Trouble::NoCapacity, minute(0));

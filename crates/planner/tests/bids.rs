@@ -105,3 +105,21 @@ fn what_is_not_known_comes_last_in_every_order() {
     assert_eq!(order(SortBy::Interruptions), "a.calm b.cheap c.sold-out d.unknown");
     assert_eq!(order(SortBy::Type), "a.calm b.cheap c.sold-out d.unknown");
 }
+
+#[test]
+fn availability_is_ordered_by_the_middle_bid_first_then_the_highest_then_the_lowest() {
+    // Each is known by four prices of equal length: those below 25, 50 and 100 count for the three bids.
+    let offer = |name: &str, prices: [u64; 4]| {
+        let history = PriceHistory::new((0..).zip(prices).map(|(day, price)| (at(day), Price(price))), at(4));
+        Offer::new(name.into(), facts(), None, None, vec![Quote { history, ..quote("a", 10) }])
+    };
+    let mut offers = vec![
+        offer("d.low-only", [20, 20, 20, 200]),
+        offer("c.middle", [20, 40, 40, 40]),
+        offer("b.high", [40, 40, 40, 90]),
+        offer("a.lowest", [40, 40, 40, 200]),
+    ];
+    bids::sort(&mut offers, SortBy::Availability);
+    let names: Vec<&str> = offers.iter().map(|offer| offer.instance_type.as_str()).collect();
+    assert_eq!(names, ["c.middle", "b.high", "d.low-only", "a.lowest"]);
+}

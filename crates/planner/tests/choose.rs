@@ -4,9 +4,10 @@
 mod support;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use expect_test::{Expect, expect};
-use planner::choose::{self, Choice, NoPool, POOLS_MAX, Pools};
+use planner::choose::{self, Choice, Choices, NoPool, POOLS_MAX, Pools};
 use planner::compat;
 use planner::market::{InstanceSpec, Market};
 use planner::model::{InstanceType, LaunchFacts, Price, PurchaseOption, Zone};
@@ -205,6 +206,10 @@ fn a_cap_is_sent_and_leaves_out_what_it_forbids() {
 fn a_type_that_the_zone_does_not_offer_is_no_pool() {
     let mut question = ask("", &[M6I, M7I]);
     question.market.offerings.get_mut("a").expect("the zone").remove("m7i.large");
+    let offers = |zone: &str, name: &str| question.market.offers(&zone.into(), &name.into());
+    assert!(
+        offers("a", "m6i.large") && !offers("a", "m7i.large") && offers("b", "m7i.large") && !offers("c", "m6i.large")
+    );
     check(
         &question,
         expect![[r#"
@@ -385,6 +390,34 @@ fn at_most_sixty_pools_and_those_the_cheapest() {
 }
 
 // The way back.
+
+#[test]
+fn what_was_chosen_is_remembered_for_the_same_question_only() {
+    let market = support::market(&[M6I, M7I, R6I]);
+    let own = Arc::new(support::policy("allowed-types=r6i.*"));
+    let all = Arc::new(support::policy(""));
+    let (victim, zone): (InstanceType, Zone) = ("m6i.large".into(), "a".into());
+    let plain = support::launch();
+    let mut newer = support::launch();
+    newer.version = Some(8);
+    newer.image.id = "ami-2".into();
+    let hibernates = LaunchFacts { hibernation: true, ..support::launch() };
+    let mut choices = Choices::new(&market);
+    let mut pools = |launch: &LaunchFacts, purchase, policy: &Arc<Policy>| {
+        let chosen = choices.of(&victim, launch, purchase, policy);
+        let alone = choose::choose(&victim, &zone, launch, purchase, &market, policy);
+        assert_eq!(choices.pools(chosen, &zone), alone, "as if nobody had asked before");
+        chosen
+    };
+    let spot = PurchaseOption::Spot;
+    let first = pools(&plain, spot, &all);
+    assert_eq!(pools(&plain, spot, &all), first);
+    assert_eq!(pools(&newer, spot, &all), first, "neither version nor image asks more of a type");
+    assert_eq!(pools(&plain, spot, &Arc::new(support::policy(""))), first, "a policy of the same settings");
+    assert_ne!(pools(&plain, PurchaseOption::OnDemand, &all), first);
+    assert_ne!(pools(&plain, spot, &own), first);
+    assert_ne!(pools(&hibernates, spot, &all), first);
+}
 
 #[test]
 fn the_way_back_is_to_the_groups_own_type_or_a_cheaper_one_that_fits_it() {

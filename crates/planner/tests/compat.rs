@@ -172,6 +172,9 @@ const CASES: &[Case] = &[
     ("boot mode", "left to the type: legacy for both", |w| w.candidate.boot_modes = strings("legacy-bios")),
     ("boot mode", "left to the type: UEFI only", |w| w.candidate.boot_modes = strings("uefi")),
     ("boot mode", "left to the type: both modes for UEFI only", |w| w.victim.boot_modes = strings("uefi")),
+    ("boot mode", "left to the type: nothing is said of the candidate's", |w| w.candidate.boot_modes.clear()),
+    ("boot mode", "left to the type: nothing is said of the victim's, UEFI only", |w| { w.victim.boot_modes.clear(); w.candidate.boot_modes = strings("uefi") }),
+    ("boot mode", "left to the type: nothing is said of an arm64 victim's, UEFI only", |w| { w.launch.image.architecture = "arm64".to_owned(); for spec in [&mut w.victim, &mut w.candidate] { spec.architectures = strings("arm64") }; w.victim.boot_modes.clear(); w.candidate.boot_modes = strings("uefi") }),
     ("TPM", "not there and not needed", |w| w.candidate.tpm = false),
     ("TPM", "not there but needed", |w| { w.candidate.tpm = false; w.launch.image.tpm = true }),
     ("ENA", "required, and no driver", |w| w.launch.image.ena = false),
@@ -367,6 +370,9 @@ fn every_rule_on_both_sides_of_its_edge() {
           left to the type: legacy for both: fits
           left to the type: UEFI only: boot mode uefi, legacy-bios needed [boot-mode]
           left to the type: both modes for UEFI only: boot mode legacy-bios, uefi needed [boot-mode]
+          left to the type: nothing is said of the candidate's: fits
+          left to the type: nothing is said of the victim's, UEFI only: boot mode uefi, legacy-bios needed [boot-mode]
+          left to the type: nothing is said of an arm64 victim's, UEFI only: fits
         TPM
           not there and not needed: fits
           not there but needed: no NitroTPM [no-tpm]

@@ -1422,6 +1422,19 @@ fn maxsize_is_not_restored_below_desired_while_members_come() {
 }
 
 #[test]
+fn maxsize_is_not_restored_below_desired_while_one_too_many_comes() {
+    check(
+        "group web  desired 2  max 2
+           i-5  on-demand
+           i-6  on-demand  Pending
+           i-9  spot  finished  replaces i-1
+           journal  i-9 for i-1  desired 1  max 1>2",
+        restore(Some((1, 2)), false),
+        expect!["restore: 2 are wanted and not all of them serve"],
+    );
+}
+
+#[test]
 fn maxsize_may_be_restored_below_desired_when_the_group_stands_still() {
     check(
         "group web  max 2
@@ -1642,6 +1655,19 @@ fn a_replica_of_a_recommendation_does_not_take_an_on_demand_members_place_at_the
     );
 }
 
+#[test]
+fn nor_that_of_an_on_demand_member_that_we_brought() {
+    check(
+        "group web
+           i-1  on-demand  finished
+           i-9  spot  unattached  rebalance  replaces i-1
+           journal  i-9 for i-1  desired 1
+           set  min-on-demand=1",
+        attach("i-9"),
+        expect!["attach: 1 on-demand members for a floor of 1"],
+    );
+}
+
 // An end that EC2 has announced.
 
 const DYING: &str = "group web  desired 3
@@ -1655,6 +1681,38 @@ const DYING: &str = "group web  desired 3
 fn nobody_is_launched_in_haste_for_a_member_that_stays() {
     let in_haste = |launch: &mut Launch| drop(launch.tags.insert(tag::WINDOW.to_owned(), "notice".to_owned()));
     check(FIT, launch(in_haste), expect!["launch: i-1 is not about to end"]);
+}
+
+#[test]
+fn nobody_is_launched_in_haste_for_one_that_the_swap_in_flight_is_about() {
+    let in_haste = |launch: &mut Launch| drop(launch.tags.insert(tag::WINDOW.to_owned(), "notice".to_owned()));
+    let dying = |journal: &str| format!("group web\n i-1  spot  finished  interrupted  ends-in 90s\n {journal}");
+    let swap_of = "launch: the swap in flight is about i-1";
+    for (journal, told) in [
+        ("journal  i-9 for i-1", swap_of),
+        ("journal  i-1 for i-2", swap_of),
+        ("journal  i-9 for i-2", "fine"),
+        ("", "fine"),
+    ] {
+        let picture = picture(&dying(journal));
+        let action = launch(in_haste)(&picture);
+        let verdict = guard::check(&picture.observation, &action, &picture.config);
+        assert_eq!(verdict.map_or_else(|refusal| refusal.to_string(), |()| "fine".to_owned()), told, "{journal}");
+    }
+}
+
+#[test]
+fn a_recommendation_is_about_a_spot_member_of_ours() {
+    let recommended = |launch: &mut Launch| drop(launch.tags.insert(tag::WINDOW.to_owned(), "rebalance".to_owned()));
+    let verdict = |member: &str| {
+        let picture = picture(&format!("group web\n i-1  {member}"));
+        let action = launch(recommended)(&picture);
+        guard::check(&picture.observation, &action, &picture.config).is_ok()
+    };
+    assert!(verdict("spot  finished"));
+    for other in ["on-demand", "on-demand  finished", "spot"] {
+        assert!(!verdict(other), "{other}");
+    }
 }
 
 #[test]

@@ -88,6 +88,11 @@ fn a_negative_desired_is_refused() {
 }
 
 #[test]
+fn a_desired_with_a_sign_is_refused() {
+    check("v1;id=1a2b3c4d;in=i-9;out=i-1;d=+1;t=1790000000;by=spotward", expect!["refused: d"]);
+}
+
+#[test]
 fn a_desired_to_which_nothing_can_be_added_is_refused() {
     check("v1;id=1a2b3c4d;in=i-9;out=i-1;d=4294967295;t=1790000000;by=spotward", expect!["refused: d"]);
 }

@@ -412,6 +412,32 @@ fn a_bulk_look_is_enough_to_see_that_the_group_is_blocked() {
 }
 
 #[test]
+fn whoever_needs_a_closer_look_keeps_what_was_said_of_the_others() {
+    check(
+        "group web
+           i-1  on-demand  protected
+           i-2  on-demand  not-looked-closer",
+        expect![[r#"
+            idle
+              need    a closer look at i-2
+              leave   i-1 is protected from scale-in
+        "#]],
+    );
+}
+
+#[test]
+fn quiet_is_a_plan_with_nothing_to_do_to_ask_or_to_wait_for() {
+    let is_quiet = |text: &str| {
+        let Picture { observation, market, config } = picture(text);
+        plan(&observation, market.as_ref(), &config).is_quiet()
+    };
+    assert!(is_quiet("group web\n i-1  spot"));
+    assert!(!is_quiet("group web\n i-1  on-demand"), "a launch");
+    assert!(!is_quiet("group web\n i-1  on-demand\n no-market"), "prices are needed");
+    assert!(!is_quiet("group web\n i-1  on-demand\n i-9  spot  unattached  pending  replaces i-1"), "a replica boots");
+}
+
+#[test]
 fn prices_are_asked_for_last() {
     check(
         "group web

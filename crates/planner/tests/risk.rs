@@ -597,6 +597,19 @@ fn pools_that_are_interrupted_more_often_than_the_owner_wants_are_not_asked_for(
         leave i-1 [no-pool] each of the 3 pools that are cheap enough loses more than 5 of 100 instances a month; the calmest is m6i.large: 10 of 100 interrupted a month (advisor 5-10%)
     "#]],
     );
+    // The calmest is named wherever it stands in the order, and of two the cheaper.
+    let two = with(risk(&[("m7i.large", Above20), ("m6i.large", From5To10), ("r6i.large", From5To10)], &[]));
+    let mut group = web(&[("max-interruptions", "5%"), ("allocation-strategy", "lowest-price")], &[]);
+    group.members.truncate(1);
+    group.desired = 1;
+    check_in(
+        &two,
+        minute(5),
+        group,
+        expect![[r#"
+        leave i-1 [no-pool] each of the 3 pools that are cheap enough loses more than 5 of 100 instances a month; the calmest is m6i.large: 10 of 100 interrupted a month (advisor 5-10%)
+    "#]],
+    );
     let calm = with(risk(&[("m7i.large", Below5)], &[]));
     check_in(
         &calm,

@@ -3,7 +3,7 @@
 mod support;
 
 use expect_test::{Expect, expect};
-use planner::plan::plan;
+use planner::plan::{Planner, plan};
 use planner::savings::savings;
 use support::{Picture, picture};
 
@@ -13,6 +13,10 @@ fn check(text: &str, expected: Expect) {
     let market = market.expect("prices");
     let plan = plan(&observation, Some(&market), &config);
     let savings = savings(&observation, &plan, &market, &config);
+    let mut planner = Planner::new(Some(&market), &config);
+    let again = planner.plan(&observation);
+    assert_eq!(format!("{again:?}"), format!("{plan:?}"));
+    assert_eq!(planner.savings(&observation, &plan), Some(savings.clone()), "whoever plans many groups says the same");
     let swap = savings.swap.map_or("none".to_owned(), |swap| format!("{} to {}", swap.least, swap.most));
     expected.assert_eq(&format!(
         "costs {}, saved {}, this swap {swap}, left {} to {} by {}, unpriced {}",

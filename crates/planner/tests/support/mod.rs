@@ -24,7 +24,8 @@ pub use print::{action, plan_text, short_times};
 
 use expect_test::Expect;
 use planner::guard;
-use planner::plan::plan;
+use planner::plan::{plan, plan_again};
+use planner::policy::Policies;
 
 /// What the planner wants for the group of the picture; and what the guard says if it objects, which it never should.
 pub fn check(text: &str, expected: Expect) {
@@ -35,6 +36,11 @@ pub fn check(text: &str, expected: Expect) {
 pub fn planned(text: &str) -> String {
     let Picture { observation, market, config } = picture(text);
     let plan = plan(&observation, market.as_ref(), &config);
+    let mut policies = Policies::default();
+    for _ in 0..2 {
+        let again = plan_again(&observation, market.as_ref(), &config, &mut policies);
+        assert_eq!(format!("{again:?}"), format!("{plan:?}"), "what is remembered changes nothing");
+    }
     let mut lines = plan_text(&plan);
     if let Some(action) = &plan.action
         && let Err(refusal) = guard::check(&observation, action, &config)
