@@ -352,7 +352,8 @@ pub fn translate(tags: &Tags, config: &Config) -> Translation {
         })
         .collect();
     // What the group would be asked for if it carried the translation alone.
-    let mut new: Tags = tags.iter().filter(|(key, _)| !key.starts_with(ALIAS_NAMESPACE)).map(owned).collect();
+    let mut new = tags.clone();
+    new.retain(|key, _| !key.starts_with(ALIAS_NAMESPACE));
     for (key, value) in lines.iter().filter_map(|line| line.becomes.clone()) {
         new.entry(key).or_insert(value);
     }
@@ -361,10 +362,6 @@ pub fn translate(tags: &Tags, config: &Config) -> Translation {
     problems.sort();
     problems.dedup();
     Translation { enabled, tags: lines, problems }
-}
-
-fn owned((key, value): (&String, &String)) -> (String, String) {
-    (key.clone(), value.clone())
 }
 
 fn enabling(key: &str, value: &str, enabled: bool, config: &Config) -> Translated {

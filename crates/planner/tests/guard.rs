@@ -1748,3 +1748,32 @@ fn only_who_is_about_to_end_is_replaced_by_the_group() {
         expect!["fine"],
     );
 }
+
+// When the world is looked at again.
+
+#[test]
+fn what_cannot_be_taken_back_is_checked_on_a_fresh_look() {
+    let picture = picture(
+        "group web  desired 1  max 1
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1",
+    );
+    let asks = |action: Action| action.needs_fresh_look();
+    let replace = Action::Replace { member: id("i-1") };
+    for action in [attach("i-9")(&picture), detach("i-1")(&picture), terminate("i-1")(&picture), replace] {
+        assert!(asks(action.clone()), "{}", action.name());
+    }
+    assert!(asks(discard("i-9")(&picture)) && asks(end_doomed("i-1")(&picture)) && asks(compensate(1, 2)(&picture)));
+    // What writes over a number that its owner may be changing.
+    assert!(asks(prepare(true, None)(&picture)) && asks(restore(None, true)(&picture)));
+    assert!(asks(finish(None, true)(&picture)), "dropping the journal forgets what is to be put back");
+    let armed = |max: Option<RaisedMax>| arm(|journal| journal.raised_max = max)(&picture);
+    assert!(asks(armed(Some(RaisedMax { original: 1, raised: 2 }))) && !asks(armed(None)));
+    // Marks, and a launch that a client token keeps from happening twice.
+    let labelled = finish(Some(Finished::Member(id("i-9"))), false)(&picture);
+    for action in
+        [launch(|_| {})(&picture), doom("i-1")(&picture), pardon("i-1")(&picture), note(None)(&picture), labelled]
+    {
+        assert!(!asks(action.clone()), "{}", action.name());
+    }
+}
