@@ -351,14 +351,8 @@ pub fn translate(tags: &Tags, config: &Config) -> Translation {
             false => (*key == config.enable_key).then(|| enabling(key, value, enabled, config)),
         })
         .collect();
-    // What the group would be asked for if it carried the translation alone.
-    let mut new = tags.clone();
-    new.retain(|key, _| !key.starts_with(ALIAS_NAMESPACE));
-    for (key, value) in lines.iter().filter_map(|line| line.becomes.clone()) {
-        new.entry(key).or_insert(value);
-    }
-    let errors = |tags: &Tags| Policy::of_tags(tags, config).err().unwrap_or_default();
-    let mut problems: Vec<String> = errors(tags).iter().chain(&errors(&new)).map(ToString::to_string).collect();
+    let errors = Policy::of_tags(tags, config).err().unwrap_or_default();
+    let mut problems: Vec<String> = errors.iter().map(ToString::to_string).collect();
     problems.sort();
     problems.dedup();
     Translation { enabled, tags: lines, problems }

@@ -42,7 +42,7 @@ pub fn blockers(group: &Group, policy: &Policy, config: &Config, moment: Moment,
         blockers.push(Blocker::DetachNeedsPropagatedTag);
     }
     let needs_room = moment != Moment::Remove;
-    if needs_room && group.is_full() && !policy.may_raise_max && !has_raised_max(group, config) {
+    if needs_room && group.is_full() && !policy.may_raise_max {
         blockers.push(Blocker::AtMaxSize(group.max_size));
     }
     blockers
@@ -168,16 +168,6 @@ fn stability(group: &Group, policy: &Policy, moment: Moment, now: Timestamp, blo
     if let Some(until) = until.filter(|until| *until > now) {
         blockers.push(Blocker::Quiet { until });
     }
-}
-
-/// The slot above the owner's MaxSize is ours already.
-fn has_raised_max(group: &Group, config: &Config) -> bool {
-    group
-        .journal()
-        .and_then(Result::ok)
-        .filter(|journal| journal.stack == config.stack)
-        .and_then(|journal| journal.raised_max)
-        .is_some_and(|max| group.max_size == max.raised)
 }
 
 /// How strictly a victim is judged.

@@ -119,7 +119,7 @@ pub(crate) fn notice(
             Ok(launch) => {
                 return Some(Plan { action: Some(Action::Launch(Box::new(launch))), left_alone, ..Plan::default() });
             }
-            Err(Missing::Need(need)) => return Some(Plan { need: Some(need), left_alone, ..Plan::default() }),
+            Err(Missing::Need(need)) => return Some(Plan { need: Some(need), ..Plan::default() }),
             // The group replaces it when it has ended; whoever looks at the plan of the swap in flight sees it dying.
             Err(Missing::NoPool(no_pool)) => left_alone.push((member.id.clone(), Reason::NoPool(no_pool))),
         }
@@ -216,6 +216,10 @@ pub fn plan_rebalance(
     };
     if policy.rebalance == OnRebalance::Ignore || group.capacity_rebalance {
         return leave(Reason::RebalanceIgnored);
+    }
+    let blockers = hands_off(&swap);
+    if !blockers.is_empty() {
+        return Plan { swap: swap.name(), blockers, ..Plan::default() };
     }
     if !matches!(swap, Swap::Idle) {
         return leave(Reason::Later);

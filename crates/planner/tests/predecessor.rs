@@ -112,6 +112,13 @@ fn told(text: &str) -> String {
 }
 
 #[test]
+fn the_old_word_for_a_removal_becomes_ours() {
+    let word = "autospotting_instance_termination_method";
+    assert_eq!(told(&format!("{word}=autoscaling")), format!("{word} -> spotward:removal=terminate"));
+    assert_eq!(told(&format!("{word}=detach")), format!("{word} -> spotward:removal=detach"));
+}
+
+#[test]
 fn what_has_no_counterpart_and_what_nobody_knows_is_said() {
     assert_eq!(told("autospotting_bidding_policy=normal"), "autospotting_bidding_policy -> nothing");
     let unknown = translate(&tags("autospotting_min_on_demand=1"), &Config::default());

@@ -7,7 +7,7 @@ mod support;
 use expect_test::{Expect, expect};
 use planner::guard;
 use planner::model::InstanceId;
-use planner::rescue::{plan_notice, plan_rebalance};
+use planner::rescue::{plan_notice, plan_notice_on_demand, plan_rebalance};
 use support::{Picture, check, picture, plan_text};
 
 // A notice.
@@ -713,6 +713,53 @@ fn a_notice_that_cannot_be_helped_says_why() {
 }
 
 #[test]
+fn nor_one_for_a_group_whose_settings_cannot_be_understood() {
+    event(
+        "group web
+           set settle=soon
+           i-5  spot  finished  ends-in 110s",
+        expect![[r#"
+            idle
+              blocked settings that cannot be understood: spotward:settle = "soon": allowed is a duration
+        "#]],
+        false,
+    );
+}
+
+#[test]
+fn who_cannot_be_replaced_makes_way_for_the_next() {
+    event(
+        "group web
+           i-5  spot  finished  ends-in 110s  zone d
+           i-6  spot  finished  ends-in 90s
+           market  m5.large 0.10 spot 0.04  m6i.large 0.11 spot 0.05",
+        expect![[r#"
+            idle
+              do      launch spot for i-6 in us-east-1a: m6i.large $0.0500/h
+              leave   i-5 no type of the zone fits
+        "#]],
+        false,
+    );
+}
+
+#[test]
+fn where_spot_has_failed_a_moment_ago_the_notice_asks_for_on_demand() {
+    let Picture { observation, market, config } = picture(
+        "group web
+           i-5  spot  finished  ends-in 110s
+           market  m5.large 0.10 spot 0.04  m6i.large 0.11 spot 0.05",
+    );
+    let plan = plan_notice_on_demand(&observation, market.as_ref(), &config, &InstanceId::new("i-5"));
+    let action = plan.action.as_ref().expect("a launch");
+    assert_eq!(guard::check(&observation, action, &config), Ok(()));
+    expect![[r#"
+        idle
+          do      launch on-demand for i-5 in us-east-1a: m5.large $0.1000/h
+    "#]]
+    .assert_eq(&plan_text(&plan));
+}
+
+#[test]
 fn a_notice_that_ec2_does_not_confirm_brings_nothing() {
     event(
         "group web
@@ -750,6 +797,75 @@ fn a_notice_for_a_group_of_another_deployment_brings_nothing() {
               blocked the deployment "other" has a swap in flight on this group
         "#]],
         false,
+    );
+}
+
+#[test]
+fn a_notice_needs_prices() {
+    event(
+        "group web
+           i-5  spot  finished  ends-in 110s
+           no-market",
+        expect![[r#"
+            idle
+              need    market of Linux/UNIX
+        "#]],
+        false,
+    );
+}
+
+#[test]
+fn a_recommendation_waits_for_the_launch_window() {
+    event(
+        "group web
+           now 12:00:30
+           i-5  spot  finished
+           market  m5.large 0.10 spot 0.05  m6i.large 0.11 spot 0.06",
+        expect![[r#"
+            idle
+              wait    the next launch window opens at 12:01:30
+        "#]],
+        true,
+    );
+}
+
+#[test]
+fn a_recommendation_for_a_group_of_another_deployment_brings_nothing() {
+    event(
+        "group web
+           i-5  spot  finished
+           i-9  spot  unattached  replaces i-1  by other
+           market  m5.large 0.10 spot 0.05  m6i.large 0.11 spot 0.06",
+        expect![[r#"
+            foreign
+              blocked the deployment "other" has a swap in flight on this group
+        "#]],
+        true,
+    );
+}
+
+#[test]
+fn a_recommendation_for_a_member_that_is_gone_brings_nothing() {
+    event(
+        "group web\n i-1  spot  finished",
+        expect![[r#"
+        idle
+    "#]],
+        true,
+    );
+}
+
+#[test]
+fn a_recommendation_needs_prices() {
+    event(
+        "group web
+           i-5  spot  finished
+           no-market",
+        expect![[r#"
+            idle
+              need    market of Linux/UNIX
+        "#]],
+        true,
     );
 }
 

@@ -5,6 +5,9 @@
 mod support;
 
 use expect_test::expect;
+use jiff::Timestamp;
+use planner::model::InstanceId;
+use planner::reason::{Code, StrayReason, Wait};
 use support::check;
 
 // Warming: a replica outside, no journal.
@@ -3071,4 +3074,35 @@ fn a_copy_on_a_former_replica_is_a_journal_as_well() {
               do      arm i-9 for i-1 at desired 1, to raise MaxSize 1 -> 2
         "#]],
     );
+}
+
+// What is waited for, and why a replica is ended, in one word.
+
+#[test]
+fn every_wait_has_a_code_and_some_an_end() {
+    let at = |minute: i64| Timestamp::from_second(1_790_000_000 + 60 * minute).expect("a moment");
+    let replica = || InstanceId::new("i-9");
+    let waits = [
+        (Wait::LaunchWindow { until: at(1) }, "launch-window", Some(at(1))),
+        (Wait::Booting(replica()), "booting", None),
+        (Wait::StatusChecks(replica()), "status-checks", None),
+        (Wait::Warmup { replica: replica(), until: at(2) }, "warmup", Some(at(2))),
+        (Wait::Ready { replica: replica(), deadline: at(3) }, "ready", None),
+        (Wait::Blocked(Vec::new()), "blocked", None),
+        (Wait::NotServing(replica()), "not-serving", None),
+        (Wait::Settle { until: at(4) }, "settle", Some(at(4))),
+        (Wait::Unstable { serving: 1, desired: 2 }, "unstable", None),
+        (Wait::NoTrace(replica()), "no-trace", None),
+        (Wait::AboveCeiling { desired: 2, ceiling: 1 }, "above-ceiling", None),
+    ];
+    for (wait, code, until) in waits {
+        assert_eq!((wait.code(), wait.until()), (code, until));
+    }
+}
+
+#[test]
+fn every_end_of_a_replica_has_a_code() {
+    use StrayReason::{Deadline, Disabled, Doomed, Duplicate, Dying, NeverReady, NoVictim};
+    let codes = [Deadline, NeverReady, Dying, Duplicate, Disabled, NoVictim, Doomed].map(|reason| reason.code());
+    assert_eq!(codes, ["deadline", "never-ready", "dying", "duplicate", "disabled", "no-victim", "doomed"]);
 }

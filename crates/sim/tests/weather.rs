@@ -28,7 +28,8 @@ struct Tally {
     races: u64,
     surpluses: u64,
     overwritten: u64,
-    slowest: u32,
+    /// Passes of the slowest calm, and its seed.
+    slowest: (u32, u64),
 }
 
 impl Tally {
@@ -42,7 +43,7 @@ impl Tally {
         self.races += report.races;
         self.surpluses += report.surpluses;
         self.overwritten += report.overwritten;
-        self.slowest = self.slowest.max(report.calm_passes);
+        self.slowest = self.slowest.max((report.calm_passes, report.seed));
         if !report.is_safe() {
             self.broken.push(report);
         }
@@ -112,13 +113,14 @@ fn promises_hold_in_any_weather() {
     let tally = play(first..first + seeds, &Options { storm: Storm::Drawn, ..Options::default() });
     let seconds = started.elapsed().as_secs_f64();
     eprintln!(
-        "{} seeds from {first}, {} violations, {seconds:.1} s, {:.0} seeds/s; {} passes, {} calls, slowest calm {} passes",
+        "{} seeds from {first}, {} violations, {seconds:.1} s, {:.0} seeds/s; {} passes, {} calls, slowest calm {} passes (seed {})",
         tally.seeds,
         tally.broken.len(),
         tally.seeds as f64 / seconds,
         tally.passes,
         tally.calls,
-        tally.slowest
+        tally.slowest.0,
+        tally.slowest.1
     );
     eprintln!("races {}, surpluses {}, overwritten edits {}", tally.races, tally.surpluses, tally.overwritten);
     eprintln!("outcomes {:?}\nactions {:?}\nweather {:?}", tally.outcomes, tally.actions, tally.weather);
