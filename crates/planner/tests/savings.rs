@@ -92,6 +92,41 @@ fn a_replica_in_flight_costs_already_and_saves_when_it_is_over() {
 }
 
 #[test]
+fn the_swap_in_flight_is_the_one_that_the_journal_names() {
+    check(
+        "group web  desired 2
+           market m5.large 0.10 spot 0.04 m6i.large 0.11 spot 0.05
+           journal i-9 for i-2  desired 2
+           i-1  on-demand
+           i-2  on-demand
+           i-8  spot  unattached  running  replaces i-1
+           i-9  spot  unattached  running  type m6i.large  replaces i-2",
+        expect!["costs 290000, saved 0, this swap 50000 to 50000, left 100000 to 110000 by 2, unpriced 0"],
+    );
+}
+
+#[test]
+fn what_is_gone_or_on_its_way_out_is_no_swap() {
+    check(
+        "group web  desired 1
+           i-1  on-demand  protected
+           i-8  spot  unattached  terminated  replaces i-1
+           i-9  on-demand  unattached  running  doomed",
+        expect!["costs 200000, saved 0, this swap none, left 0 to 0 by 0, unpriced 0"],
+    );
+}
+
+#[test]
+fn a_replica_without_a_price_is_named_too() {
+    check(
+        "group web  desired 1
+           i-1  on-demand
+           i-9  spot  unattached  running  type x9.huge  replaces i-1",
+        expect!["costs 100000, saved 0, this swap none, left 0 to 0 by 0, unpriced 1"],
+    );
+}
+
+#[test]
 fn the_way_back_costs_more() {
     check(
         "group web  desired 1

@@ -96,6 +96,9 @@ fn a_window_is_cut_out_with_the_price_that_held_at_its_start() {
     let cut = simple().between(at(160), at(190)).expect("inside");
     assert_eq!(cut, history(&[(160, 30), (175, 20)], 190));
     assert_eq!(simple().between(at(0), at(120)), Some(history(&[(100, 10)], 120)));
+    assert_eq!(simple().between(at(0), at(150)), Some(history(&[(100, 10)], 150)), "the next price is not of it yet");
+    assert_eq!((cut.since(), cut.until()), (at(160), at(190)));
+    assert_eq!(cut.steps().collect::<Vec<_>>(), [(at(160), Price(30)), (at(175), Price(20))]);
     assert_eq!(simple().between(at(0), at(1000)), Some(simple()));
     assert_eq!(simple().between(at(0), at(100)), None);
     assert_eq!(simple().between(at(200), at(300)), None);
