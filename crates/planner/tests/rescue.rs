@@ -357,6 +357,22 @@ fn the_urgent_one_goes_first() {
 }
 
 #[test]
+fn of_two_urgent_ones_the_one_that_can_be_attached_goes_first() {
+    check(
+        "group web
+           i-1  on-demand
+           i-5  spot  finished  ends-in 60s
+           i-6  spot  finished  ends-in 70s
+           i-8  spot  unattached  pending  replaces i-5  notice  age 40s
+           i-9  spot  unattached  running  replaces i-6  notice  age 30s",
+        expect![[r#"
+            warming
+              do      arm i-9 for i-6 at desired 3
+        "#]],
+    );
+}
+
+#[test]
 fn armed_it_is_attached_though_the_group_is_not_stable() {
     check(
         "group web  desired 3
