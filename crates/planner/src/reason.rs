@@ -224,6 +224,8 @@ pub enum Wait {
     },
     /// The victim is gone and the group's activities do not say yet how.
     NoTrace(InstanceId),
+    /// A protected member whose end is announced: we do not end it, and who is surplus shows when it is gone.
+    ProtectedEnding(InstanceId),
     /// MaxSize is written back when the group is stable: more than the owner's ceiling is running.
     AboveCeiling {
         /// Desired capacity.
@@ -245,6 +247,7 @@ impl Wait {
             | Self::NotServing(_)
             | Self::Unstable { .. }
             | Self::NoTrace(_)
+            | Self::ProtectedEnding(_)
             | Self::AboveCeiling { .. } => None,
         }
     }
@@ -511,6 +514,7 @@ impl Code for Wait {
             Self::Settle { .. } => "settle",
             Self::Unstable { .. } => "unstable",
             Self::NoTrace(_) => "no-trace",
+            Self::ProtectedEnding(_) => "protected-ending",
             Self::AboveCeiling { .. } => "above-ceiling",
         }
     }
@@ -536,6 +540,7 @@ impl fmt::Display for Wait {
                 write!(f, "{serving} of {desired} members serve, or members come and go")
             }
             Self::NoTrace(victim) => write!(f, "{victim} is gone and the activities do not say yet how"),
+            Self::ProtectedEnding(victim) => write!(f, "{victim} is protected from scale-in and ends by itself"),
             Self::AboveCeiling { desired, ceiling } => {
                 write!(f, "{desired} are wanted, the owner's MaxSize is {ceiling}: restored when the group is stable")
             }

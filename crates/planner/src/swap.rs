@@ -638,9 +638,11 @@ impl<'a> Context<'a> {
         let mut blockers = preflight::blockers(self.group, policy, self.config, Moment::Rescue, self.now);
         // The room above is taken already.
         blockers.retain(|blocker| !matches!(blocker, Blocker::AtMaxSize(_)));
-        if !blockers.is_empty() || victim.protected {
-            // It ends by itself; then we know who is surplus.
+        if !blockers.is_empty() {
             return Step::Wait(Wait::Blocked(blockers));
+        }
+        if victim.protected {
+            return Step::Wait(Wait::ProtectedEnding(victim.id.clone()));
         }
         Step::Do(Action::Terminate { member: victim.id.clone(), expect: Expect::unchanged(self.group) })
     }
@@ -937,10 +939,10 @@ fn left_for_another(group: &Group, journal: &Journal, id: &InstanceId) -> bool {
     *id != journal.victim && finished.filter_map(|member| member.ours.as_ref()).any(|ours| ours.victim == *id)
 }
 
-/// What the journal says that we changed is as it was before: we have given it back.
+/// What the journal says that we changed is as it was before: we have given it back. MaxSize does not tell: back at the
+/// owner's value it leaves no room for the +1 that is asked about.
 fn is_restored(journal: &Journal, group: &Group) -> bool {
-    let resumed = journal.suspends_az_rebalance && !group.suspends("AZRebalance");
-    resumed || journal.raised_max.is_some_and(|max| group.max_size == max.original)
+    journal.suspends_az_rebalance && !group.suspends("AZRebalance")
 }
 
 fn is_stopping(state: RunState) -> bool {

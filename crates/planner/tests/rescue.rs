@@ -454,6 +454,54 @@ fn in_its_last_half_minute_it_leaves_whoever_is_missing() {
 }
 
 #[test]
+fn whatever_is_forbidden_above_maxsize() {
+    check(
+        "group web  desired 3  max 3
+           set on-max=skip
+           i-2  on-demand  Pending
+           i-5  spot  finished  ends-in 30s
+           i-9  spot  replaces i-5  notice  age 30s
+           journal  i-9 for i-5  desired 2  age 2s",
+        expect![[r#"
+            attached
+              do      terminate i-5 if 3 are wanted and 1 serve
+        "#]],
+    );
+}
+
+#[test]
+fn but_not_if_it_is_protected() {
+    check(
+        "group web  desired 3
+           i-2  on-demand  Pending
+           i-5  spot  finished  protected  ends-in 30s
+           i-9  spot  replaces i-5  notice  age 30s
+           journal  i-9 for i-5  desired 2  age 2s",
+        expect![[r#"
+            attached
+              wait    i-5 is protected from scale-in and ends by itself
+        "#]],
+    );
+}
+
+#[test]
+fn nor_from_a_group_that_must_not_be_touched() {
+    check(
+        "group web  desired 3
+           refresh InProgress
+           hooks launch H
+           i-2  on-demand  Pending
+           i-5  spot  finished  ends-in 30s
+           i-9  spot  replaces i-5  notice  age 30s
+           journal  i-9 for i-5  desired 2  age 2s",
+        expect![[r#"
+            attached
+              wait    the group is unfit just now: launch lifecycle hooks would not run on attach: H (spotward:launch-hooks=ignore accepts that, spotward:readiness=watcher waits for your own check); an instance refresh is InProgress
+        "#]],
+    );
+}
+
+#[test]
 fn the_dying_member_leaves_as_soon_as_its_replacement_serves() {
     check(
         "group web  desired 2
@@ -616,6 +664,20 @@ fn the_member_at_risk_is_its_victim() {
         expect![[r#"
             warming
               do      arm i-9 for i-5 at desired 1
+        "#]],
+    );
+}
+
+#[test]
+fn who_is_protected_meanwhile_is_not_its_victim_any_more() {
+    check(
+        "group web
+           i-5  spot  finished  protected
+           i-9  spot  unattached  replaces i-5  rebalance  type m6i.large
+           market  m5.large 0.10 spot 0.04  m6i.large 0.11 spot 0.05",
+        expect![[r#"
+            warming
+              do      discard i-9
         "#]],
     );
 }

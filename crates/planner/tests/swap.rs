@@ -6,9 +6,11 @@ mod support;
 
 use expect_test::expect;
 use jiff::Timestamp;
+use planner::action::Action;
 use planner::model::InstanceId;
+use planner::plan::plan;
 use planner::reason::{Code, StrayReason, Wait};
-use support::check;
+use support::{Picture, check, picture};
 
 // Warming: a replica outside, no journal.
 
@@ -407,6 +409,51 @@ fn of_two_replicas_the_younger_is_discarded() {
 }
 
 #[test]
+fn of_two_replicas_for_different_victims_the_younger_is_discarded() {
+    check(
+        "group web
+           i-1  on-demand
+           i-2  on-demand
+           i-8  spot  unattached  replaces i-1  age 5m
+           i-9  spot  unattached  replaces i-2  age 6m",
+        expect![[r#"
+            stray
+              do      discard i-8
+        "#]],
+    );
+}
+
+#[test]
+fn of_two_replacements_in_haste_for_one_the_younger_is_discarded() {
+    check(
+        "group web
+           i-1  on-demand
+           i-5  spot  finished  ends-in 60s
+           i-8  spot  unattached  replaces i-5  notice  age 40s
+           i-9  on-demand  unattached  replaces i-5  notice  age 30s",
+        expect![[r#"
+            stray
+              do      discard i-9
+        "#]],
+    );
+}
+
+#[test]
+fn an_ordinary_replica_and_one_in_haste_do_not_stand_in_each_others_way() {
+    check(
+        "group web
+           i-1  on-demand
+           i-5  spot  finished  ends-in 60s
+           i-8  spot  unattached  pending  replaces i-5  notice  age 40s
+           i-9  spot  unattached  pending  replaces i-1  age 30s",
+        expect![[r#"
+            warming
+              wait    i-8 is booting
+        "#]],
+    );
+}
+
+#[test]
 fn a_second_replica_that_is_dead_does_not_count() {
     check(
         "group web
@@ -711,6 +758,20 @@ fn prepares_only_what_is_missing() {
         expect![[r#"
             armed
               do      prepare: suspend AZRebalance
+        "#]],
+    );
+}
+
+#[test]
+fn prepares_up_to_the_last_second() {
+    check(
+        "group web  max 1
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1
+           journal  i-9 for i-1  desired 1  max 1>2  age 45s",
+        expect![[r#"
+            armed
+              do      prepare: raise MaxSize 1 -> 2
         "#]],
     );
 }
@@ -1144,6 +1205,35 @@ fn a_replica_that_never_served_stays_while_it_is_not_the_only_one() {
         expect![[r#"
             attached
               wait    1 of 3 members serve, or members come and go
+        "#]],
+    );
+}
+
+#[test]
+fn a_replica_that_never_served_stays_while_another_comes() {
+    check(
+        "group web  desired 2
+           i-1  on-demand
+           i-5  on-demand  Pending
+           i-9  spot  unhealthy  replaces i-1
+           journal  i-9 for i-1  desired 1  age 30m",
+        expect![[r#"
+            attached
+              wait    1 of 2 members serve, or members come and go
+        "#]],
+    );
+}
+
+#[test]
+fn a_replica_that_never_came_into_service_leaves_again() {
+    check(
+        "group web  desired 2
+           i-1  on-demand
+           i-9  spot  Pending  replaces i-1
+           journal  i-9 for i-1  desired 1  age 30m",
+        expect![[r#"
+            attached
+              do      terminate i-9 if 2 are wanted and 1 serve
         "#]],
     );
 }
@@ -1693,6 +1783,20 @@ fn half_an_hour_later_it_is_not_waited_for_any_more() {
 }
 
 #[test]
+fn nor_at_that_very_second() {
+    check(
+        "group web  desired 2
+           i-5  on-demand  Pending
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1  age 30m",
+        expect![[r#"
+            undoing
+              do      finish: i-9 is a member
+        "#]],
+    );
+}
+
+#[test]
 fn a_doomed_victim_that_we_brought_is_pardoned_as_one_of_ours() {
     check(
         "group web
@@ -1830,6 +1934,21 @@ fn above_the_ceiling_rebalancing_is_resumed_and_maxsize_waits() {
         expect![[r#"
             settling
               do      restore: resume AZRebalance
+        "#]],
+    );
+}
+
+#[test]
+fn at_its_ceiling_a_group_that_moves_does_not_hold_up_the_ceiling() {
+    check(
+        "group web  max 3  desired 2
+           i-3  on-demand  Pending
+           i-9  spot  finished  replaces i-1
+           journal  i-9 for i-1  desired 2  max 2>3
+           activity  i-1  started 10s  shrank 3>2  by-request",
+        expect![[r#"
+            settling
+              do      restore: MaxSize 3 -> 2
         "#]],
     );
 }
@@ -2226,6 +2345,23 @@ fn on_the_way_back_the_newest_spot_member_of_ours_goes_for_a_lost_victim() {
 }
 
 #[test]
+fn on_the_way_back_the_replica_goes_also_where_there_are_spot_members_of_ours() {
+    check(
+        "group web  desired 3
+           i-3  spot  finished  age 2h
+           i-5  on-demand  age 1m
+           i-9  on-demand  replaces i-1
+           journal  i-9 for i-1  desired 2  age 10m
+           activity  i-1  started 2m
+           set  min-on-demand=1",
+        expect![[r#"
+            undoing
+              do      terminate i-9 if 3 are wanted and 3 serve
+        "#]],
+    );
+}
+
+#[test]
 fn on_the_way_back_the_replica_goes_when_the_groups_own_replacement_fills_the_floor() {
     check(
         "group web  desired 2
@@ -2297,6 +2433,39 @@ fn the_groups_replacement_of_the_lost_replica_goes() {
            i-5  on-demand  age 1m
            i-9  spot  unattached  terminated  was-member  replaces i-1
            journal  i-9 for i-1  desired 2  age 10m",
+        expect![[r#"
+            undoing
+              do      terminate i-5 if 3 are wanted and 3 serve
+        "#]],
+    );
+}
+
+#[test]
+fn whose_replica_is_lost_after_rebalancing_was_resumed_has_settled_it() {
+    check(
+        "group web  desired 3
+           i-1  on-demand
+           i-2  on-demand
+           i-5  on-demand  age 1m
+           i-9  spot  unattached  terminated  was-member  replaces i-1
+           journal  i-9 for i-1  desired 2  az  age 10m",
+        expect![[r#"
+            settling
+              do      finish: drop the journal
+        "#]],
+    );
+}
+
+#[test]
+fn and_not_while_it_is_suspended() {
+    check(
+        "group web  desired 3
+           suspended AZRebalance
+           i-1  on-demand
+           i-2  on-demand
+           i-5  on-demand  age 1m
+           i-9  spot  unattached  terminated  was-member  replaces i-1
+           journal  i-9 for i-1  desired 2  az  age 10m",
         expect![[r#"
             undoing
               do      terminate i-5 if 3 are wanted and 3 serve
@@ -2519,6 +2688,22 @@ fn giving_back_the_replica_may_have_hit_a_foreign_value_as_well() {
 }
 
 #[test]
+fn also_when_the_victim_is_gone() {
+    check(
+        "group web  desired 2
+           i-2  on-demand
+           i-3  on-demand
+           i-9  spot  unattached  terminated  was-member  replaces i-1
+           journal  i-9 for i-1  desired 1
+           activity  i-9  started 10s  shrank 3>2  by-request",
+        expect![[r#"
+            undoing
+              do      compensate desired 2 -> 3
+        "#]],
+    );
+}
+
+#[test]
 fn also_when_nothing_but_the_activity_tells_of_the_replica_any_more() {
     check(
         "group web  desired 1
@@ -2662,6 +2847,34 @@ fn what_another_group_has_taken_in_is_not_ended_for_a_ceiling() {
            i-1  on-demand
            i-2  on-demand
            i-9  spot  unattached  was-member  replaces i-1  deadline -2h
+           journal  i-9 for i-1  desired 0  max 4>5",
+        expect![[r#"
+            settling
+              wait    5 are wanted, the owner's MaxSize is 4: restored when the group is stable
+        "#]],
+    );
+}
+
+#[test]
+fn a_replica_outside_does_not_outlive_its_deadline_for_a_ceiling() {
+    check(
+        "group web  desired 5  max 5
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1  deadline -2h
+           journal  i-9 for i-1  desired 0  max 4>5",
+        expect![[r#"
+            settling
+              do      discard i-9
+        "#]],
+    );
+}
+
+#[test]
+fn before_its_deadline_it_waits_with_it() {
+    check(
+        "group web  desired 5  max 5
+           i-1  on-demand
+           i-9  spot  unattached  replaces i-1  deadline 2h
            journal  i-9 for i-1  desired 0  max 4>5",
         expect![[r#"
             settling
@@ -2883,6 +3096,20 @@ fn a_stale_look_does_not_make_us_forget_what_we_changed() {
 }
 
 #[test]
+fn a_second_later_the_journal_goes() {
+    check(
+        "group web  desired 1
+           i-1  on-demand
+           i-9  spot  unattached  terminated  replaces i-1
+           journal  i-9 for i-1  desired 1  max 1>2  age 75s",
+        expect![[r#"
+            settling
+              do      finish: drop the journal
+        "#]],
+    );
+}
+
+#[test]
 fn a_decrement_by_a_newcomers_end_that_hit_a_foreign_value_is_given_back_as_well() {
     check(
         "group web  desired 2
@@ -2895,6 +3122,39 @@ fn a_decrement_by_a_newcomers_end_that_hit_a_foreign_value_is_given_back_as_well
         expect![[r#"
             undoing
               do      compensate desired 2 -> 3
+        "#]],
+    );
+}
+
+#[test]
+fn and_by_a_newcomers_end_when_the_victim_is_gone() {
+    check(
+        "group web  desired 2
+           i-2  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1
+           activity  i-8  started 10s  shrank 3>2  by-request
+           activity  i-8  started 30s",
+        expect![[r#"
+            undoing
+              do      compensate desired 2 -> 3
+        "#]],
+    );
+}
+
+#[test]
+fn nobody_elses_end_is_given_back_when_the_victim_is_gone() {
+    check(
+        "group web  desired 2
+           i-2  on-demand
+           i-9  spot  replaces i-1
+           journal  i-9 for i-1  desired 1
+           activity  i-7  started 10s  shrank 3>2  by-request
+           activity  i-1  started 20s
+           activity  i-7  started 2h",
+        expect![[r#"
+            undoing
+              do      finish: i-9 is a member
         "#]],
     );
 }
@@ -3076,6 +3336,25 @@ fn a_copy_on_a_former_replica_is_a_journal_as_well() {
     );
 }
 
+// What tells one swap from the next.
+
+#[test]
+fn a_journal_has_an_id_of_its_own() {
+    let id = |now: &str, replica: &str| {
+        let text = format!("now {now}\n group web\n i-1  on-demand\n {replica}  spot  unattached  replaces i-1");
+        let Picture { observation, market, config } = picture(&text);
+        match plan(&observation, market.as_ref(), &config).action {
+            Some(Action::Arm { journal }) => journal.id,
+            other => panic!("a ready replica is armed, not {other:?}"),
+        }
+    };
+    let first = id("12:05:00", "i-9");
+    assert!(first.len() == 8 && first.bytes().all(|byte| byte.is_ascii_hexdigit()), "{first}");
+    assert_eq!(id("12:05:00", "i-9"), first);
+    assert_ne!(id("12:05:01", "i-9"), first);
+    assert_ne!(id("12:05:00", "i-8"), first);
+}
+
 // What is waited for, and why a replica is ended, in one word.
 
 #[test]
@@ -3093,6 +3372,7 @@ fn every_wait_has_a_code_and_some_an_end() {
         (Wait::Settle { until: at(4) }, "settle", Some(at(4))),
         (Wait::Unstable { serving: 1, desired: 2 }, "unstable", None),
         (Wait::NoTrace(replica()), "no-trace", None),
+        (Wait::ProtectedEnding(replica()), "protected-ending", None),
         (Wait::AboveCeiling { desired: 2, ceiling: 1 }, "above-ceiling", None),
     ];
     for (wait, code, until) in waits {

@@ -154,6 +154,49 @@ fn instances_without_a_readable_deadline_are_reported() {
     assert_eq!(timeless, ["i-1"]);
 }
 
+#[test]
+fn nor_those_of_others_or_that_are_gone() {
+    let gone = Trace { state: RunState::Terminated, ..instance("i-3", 0, "-~deadline") };
+    let all = vec![instance("i-1", 0, "-~deadline ~stack=another"), instance("i-2", 0, ""), gone];
+    assert_eq!(region(all, vec![], &[]).timeless(&Config::default()).count(), 0);
+}
+
+#[test]
+fn spot_members_are_what_we_brought_as_spot_and_whose_swap_is_over() {
+    let back = Trace { purchase: PurchaseOption::OnDemand, ..instance("i-4", 0, "~role=member") };
+    let all = vec![
+        instance("i-1", 0, "~role=member"),
+        instance("i-2", 0, ""),
+        instance("i-3", 0, "~role=member ~stack=another"),
+        back,
+    ];
+    let (traces, config) = (region(all, vec![], &[]), Config::default());
+    let members: Vec<&str> = traces.spot_members(&config).map(|trace| trace.id.as_str()).collect();
+    assert_eq!(members, ["i-1"]);
+}
+
+#[test]
+fn a_group_is_in_flight_by_its_journal_alone() {
+    let journal = |by: &str| format!("~swap=v1;id=abc;in=i-1;out=i-2;d=2;t=1795348800;by={by}");
+    let (ours, theirs) = (journal("spotward"), journal("another"));
+    let groups = [("ours", ours.as_str()), ("theirs", &theirs), ("unreadable", "~swap=v1;id"), ("idle", "team=web")];
+    let in_flight = region(vec![], vec![], &groups).in_flight(&Config::default());
+    assert_eq!(in_flight.iter().map(GroupName::as_str).collect::<Vec<_>>(), ["ours", "unreadable"]);
+}
+
+#[test]
+fn each_removal_has_a_name() {
+    let (id, keys) = ("i-1".to_owned(), Vec::new());
+    let instance = InstanceId::new("i-1");
+    let removals = [
+        Removal::End { instance: instance.clone() },
+        Removal::Template { id },
+        Removal::InstanceTags { instance, fleet: None, keys: keys.clone() },
+        Removal::GroupTags { group: GroupName::new("web"), keys },
+    ];
+    assert_eq!(removals.map(|removal| removal.name()), ["end", "delete-template", "untag-instance", "untag-group"]);
+}
+
 fn uninstalled(traces: &Traces, extent: Extent) -> Vec<String> {
     let config = Config::default();
     let removals = uninstall(traces, extent, &config);
