@@ -40,7 +40,7 @@ fn launch_of(victim: &InstanceSpec) -> LaunchFacts {
 /// Over all types and zones of us-east-1 that have an on-demand price and can be had as spot.
 fn alternatives(title: &str, policy: &Policy) -> String {
     let mut counts: Vec<usize> = Vec::new();
-    let mut savings: Vec<u32> = Vec::new();
+    let mut savings: Vec<u64> = Vec::new();
     let (mut none, mut not_cheaper) = (0, 0);
     for victim in MARKET.specs.values().filter(|spec| spec.spot) {
         let Some(paid) = MARKET.on_demand.get(&victim.instance_type) else { continue };
@@ -56,7 +56,7 @@ fn alternatives(title: &str, policy: &Policy) -> String {
         let mut best = None;
         for zone in MARKET.offerings.keys().filter(|zone| MARKET.offers(zone, &victim.instance_type)) {
             match choose::choose(&victim.instance_type, zone, &launch, PurchaseOption::Spot, &MARKET, policy) {
-                Ok(pools) => best = best.max(Some(pools.best().price.saving_percent(*paid))),
+                Ok(pools) => best = best.max(Some((paid.0 - pools.best().price.0) * 100 / paid.0)),
                 Err(NoPool::NothingCheaper { .. }) => not_cheaper += 1,
                 Err(_) => {}
             }

@@ -266,6 +266,20 @@ fn whose_replica_is_lost_waits_for_the_next_window_and_another_goes_first() {
 }
 
 #[test]
+fn one_that_was_launched_in_haste_and_is_lost_holds_up_nobody() {
+    check(
+        "now  12:15:00
+         group web
+           i-1  on-demand
+           i-9  spot  unattached  terminated  notice  replaces i-1  age 2m",
+        expect![[r#"
+            idle
+              do      launch spot for i-1 in us-east-1a: m5.large $0.0400/h
+        "#]],
+    );
+}
+
+#[test]
 fn what_was_lost_in_the_last_window_may_be_tried_again() {
     check(
         "now  12:15:00

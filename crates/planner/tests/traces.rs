@@ -135,6 +135,26 @@ fn the_guard_looks_at_the_fresh_region_only() {
 }
 
 #[test]
+fn the_guard_ends_nothing_before_its_grace_is_over_and_knows_one_group_from_another() {
+    let config = Config::default();
+    let end = Removal::End { instance: InstanceId::new("i-1") };
+    let late = |minutes: i64| {
+        let traces = region(vec![instance("i-1", minutes, "")], Vec::new(), &[]);
+        check_removal(&traces, &nowhere(&traces), &end, Extent::Sweep, &config)
+    };
+    assert_eq!(late(5), Ok(()));
+    assert!(late(4).is_err());
+    let swap = "~swap=v1;id=abc;in=i-1;out=i-2;d=2;t=1795348800;by=spotward ~backoff=x";
+    let traces = region(Vec::new(), Vec::new(), &[("busy", swap), ("idle", "~backoff=x")]);
+    let untag = |group: &str| {
+        let removal = Removal::GroupTags { group: GroupName::new(group), keys: vec!["spotward:backoff".to_owned()] };
+        check_removal(&traces, &nowhere(&traces), &removal, Extent::Uninstall, &config)
+    };
+    assert_eq!(untag("idle"), Ok(()));
+    assert!(untag("busy").is_err());
+}
+
+#[test]
 fn templates_go_when_their_launch_configuration_is_gone() {
     let all = vec![template("lt-1", false, 6), template("lt-2", true, 600), template("lt-3", false, 4)];
     let traces = region(Vec::new(), all, &[]);

@@ -11,9 +11,8 @@ impl Price {
     /// zero prices for what cannot be bought.
     pub fn parse(text: &str) -> Option<Price> {
         let dollars: f64 = text.trim().parse().ok()?;
-        (dollars.is_finite() && dollars > 0.0 && dollars < 1e9)
-            .then(|| Price((dollars * 1e6).round() as u64))
-            .filter(|price| price.0 > 0)
+        // The cast saturates: what is negative becomes zero.
+        (dollars < 1e9).then(|| Price((dollars * 1e6).round() as u64)).filter(|price| *price != Price(0))
     }
 
     /// Dollars per hour, for people and JSON only.
@@ -24,14 +23,6 @@ impl Price {
     /// `percent` % of this price, rounded down.
     pub fn percent(self, percent: u32) -> Price {
         Price((u128::from(self.0) * u128::from(percent) / 100) as u64)
-    }
-
-    /// How much cheaper this price is than `other`, in whole percent rounded down; zero if it is not cheaper.
-    pub fn saving_percent(self, other: Price) -> u32 {
-        if other.0 == 0 || self >= other {
-            return 0;
-        }
-        (u128::from(other.0 - self.0) * 100 / u128::from(other.0)) as u32
     }
 }
 
