@@ -276,6 +276,19 @@ fn what_does_not_fit_into_the_tag_is_what_has_cooled_most() {
 }
 
 #[test]
+fn a_tag_of_just_256_characters_is_written_whole() {
+    let tag = |last: usize| {
+        let name = |number: usize, letters: usize| format!("{number}{}.large/us-east-1a", "x".repeat(letters));
+        let names: Vec<String> = (0..9).map(|number| name(number, 10)).chain([name(9, last)]).collect();
+        let all = names.iter().fold(Backoff::default(), |all, pool| after(&all, pool, Trouble::NoCapacity, minute(0)));
+        all.to_tag(minute(0)).expect("something to remember")
+    };
+    // One letter more is one character more, until the last pool does not fit any more.
+    let lengths: Vec<usize> = (1..60).map(|letters| tag(letters).len()).collect();
+    assert_eq!(lengths.iter().max(), Some(&256), "{lengths:?}");
+}
+
+#[test]
 fn a_tag_that_cannot_be_read_says_nothing() {
     for text in [
         "",
@@ -310,6 +323,16 @@ fn a_tag_from_the_far_future_stops_nobody() {
         assert_eq!(admitted(&backoff, &["m5.large/a"], minute(0)), ["m5.large/a"]);
         assert_eq!(backoff.holds_until(minute(0)), None);
     }
+}
+
+#[test]
+fn the_longest_time_that_is_believed_is_a_day_and_a_quarter() {
+    let now_minutes = minute(0).as_second() / 60;
+    let remembered = |minutes: i64| {
+        let backoff: Backoff = format!("v1;t={now_minutes};a=m5.large+{minutes}*1").parse().expect("well formed");
+        backoff.pools(minute(0)).count()
+    };
+    assert_eq!((remembered(30 * 60), remembered(30 * 60 + 1)), (1, 0));
 }
 
 // Against an adversary.

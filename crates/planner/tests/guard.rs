@@ -177,6 +177,17 @@ fn no_launch_of_on_demand_above_the_floor() {
 }
 
 #[test]
+fn no_launch_of_on_demand_at_the_floor() {
+    check(
+        "group web
+           set min-on-demand=1
+           i-1  on-demand",
+        launch(|launch| launch.purchase = PurchaseOption::OnDemand),
+        expect!["launch: 1 on-demand members reach the floor of 1"],
+    );
+}
+
+#[test]
 fn no_replica_is_born_without_its_role() {
     check(
         FIT,
@@ -1608,14 +1619,19 @@ fn nothing_is_attached_by_a_journal_that_is_older_than_somebodys_leaving() {
 
 #[test]
 fn nothing_is_given_back_while_the_replica_is_on_trial() {
-    check(
-        "group web  max 2
-           i-1  on-demand
-           i-9  spot  replaces i-1
-           journal  i-9 for i-1  desired 1  max 1>2",
-        restore(Some((1, 2)), false),
-        expect!["restore: i-9 has just been attached"],
-    );
+    // The journal is on the group, or the group is enabled: either may still take the replica back.
+    for (enabled, place) in [("", ""), ("not-enabled", ""), ("", "copy-only")] {
+        check(
+            &format!(
+                "group web  max 2  {enabled}
+                   i-1  on-demand
+                   i-9  spot  replaces i-1
+                   journal  i-9 for i-1  desired 1  max 1>2  {place}"
+            ),
+            restore(Some((1, 2)), false),
+            expect!["restore: i-9 has just been attached"],
+        );
+    }
 }
 
 #[test]

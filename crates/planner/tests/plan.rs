@@ -224,6 +224,21 @@ fn a_launch_window_opens_ninety_seconds_late() {
 }
 
 #[test]
+fn meanwhile_it_is_said_why_the_others_stay() {
+    check(
+        "now  12:11:29
+         group web
+           i-1  on-demand  protected
+           i-2  on-demand",
+        expect![[r#"
+            idle
+              wait    the next launch window opens at 12:11:30
+              leave   i-1 is protected from scale-in
+        "#]],
+    );
+}
+
+#[test]
 fn then_it_is_open() {
     check(
         "now  12:11:30
