@@ -988,14 +988,3 @@ fn patterns(text: &str) -> Option<TypePatterns> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-*?".contains(&byte);
     patterns.iter().all(|pattern| pattern.bytes().all(allowed)).then_some(TypePatterns(patterns))
 }
-
-/// Tags of the predecessor on this group that have no counterpart, for the report.
-pub fn unused_aliases(group: &Group) -> Vec<&str> {
-    group
-        .tags
-        .keys()
-        .map(String::as_str)
-        .filter(|key| key.starts_with(ALIAS_NAMESPACE))
-        .filter(|key| !SETTINGS.iter().any(|setting| setting.aliases.contains(key)))
-        .collect()
-}

@@ -373,26 +373,3 @@ pub struct Exposure {
     /// How many were interrupted.
     pub interruptions: u32,
 }
-
-impl Exposure {
-    /// Interruptions per instance and month of 730 hours; `None` if nothing ever ran.
-    pub fn interruptions_per_month(self) -> Option<f64> {
-        const MONTH_SECONDS: f64 = 730.0 * 3600.0;
-        (self.seconds > 0).then(|| f64::from(self.interruptions) * MONTH_SECONDS / self.seconds as f64)
-    }
-}
-
-/// What this account has seen, by pool, from the lives of its spot instances up to `now`.
-pub fn own_history<'a>(
-    lives: impl IntoIterator<Item = &'a Life>,
-    now: Timestamp,
-) -> BTreeMap<(InstanceType, Zone), Exposure> {
-    let mut pools: BTreeMap<(InstanceType, Zone), Exposure> = BTreeMap::new();
-    for life in lives {
-        let exposure = pools.entry((life.instance_type.clone(), life.zone.clone())).or_default();
-        let ended_at = life.ended.map_or(now, |(at, _)| at);
-        exposure.seconds += u64::try_from(ended_at.as_second() - life.launched_at.as_second()).unwrap_or(0);
-        exposure.interruptions += u32::from(life.ended.is_some_and(|(_, end)| end == End::Interrupted));
-    }
-    pools
-}

@@ -366,16 +366,6 @@ fn the_group_is_enabled_by_exactly_one_value() {
 }
 
 #[test]
-fn the_predecessors_tags_without_a_counterpart_are_listed() {
-    let group = group(&[
-        ("autospotting_bidding_policy", "aggressive"),
-        ("autospotting_min_on_demand_number", "1"),
-        ("spot-enabled", "true"),
-    ]);
-    assert_eq!(policy::unused_aliases(&group), ["autospotting_bidding_policy"]);
-}
-
-#[test]
 fn patterns_match_whole_names() {
     let matches = |pattern: &str, name: &str| TypePatterns(vec![pattern.to_owned()]).matches(name, "m5.large");
     for (pattern, name) in [

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use planner::model::Price;
-use planner::stats::{self, Cost, End, InterruptionFrequency, Life, PriceHistory};
+use planner::stats::{self, Cost, InterruptionFrequency, PriceHistory};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -131,28 +131,6 @@ fn the_cheapest_of_several_by_name_if_equal() {
     assert_eq!(cheapest.changes, 2);
     assert_eq!(cheapest.mean, (10 + 10 + 10 + 5 + 5) as f64 / 5.0);
     assert_eq!(stats::cheapest(&histories, at(-20), at(-10), 10), None);
-}
-
-#[test]
-fn own_interruptions_are_counted_over_the_time_that_instances_ran() {
-    let life = |zone: &str, launched, ended| Life {
-        instance_type: "m5.large".into(),
-        zone: zone.into(),
-        launched_at: at(launched),
-        ended,
-    };
-    let month = 730 * 3600;
-    let lives = [
-        life("a", 0, Some((at(month), End::Interrupted))),
-        life("a", 0, Some((at(month), End::Released))),
-        life("a", month, None),
-        life("b", 2 * month, None),
-    ];
-    let history = stats::own_history(&lives, at(2 * month));
-    let of = |zone: &str| history[&("m5.large".into(), zone.into())];
-    assert_eq!((of("a").seconds, of("a").interruptions), (3 * month as u64, 1));
-    assert!((of("a").interruptions_per_month().expect("it ran") - 1.0 / 3.0).abs() < 1e-12);
-    assert_eq!(of("b").interruptions_per_month(), None, "nothing is known yet, which is not zero");
 }
 
 #[test]
