@@ -438,6 +438,15 @@ fn every_term_of_an_estimate_is_shown() {
 }
 
 #[test]
+fn a_loss_of_just_four_hours_ago_counts_and_an_older_one_does_not() {
+    let losses = |minutes_ago: i64| {
+        let lives = [life("m7i.large/a", -600, Some((5 - minutes_ago, End::Interrupted)))];
+        risk(&[], &lives).of(&"a".into(), &"m7i.large".into()).map(|estimate| estimate.own.interruptions)
+    };
+    assert_eq!((losses(240), losses(241)), (Some(1), None));
+}
+
+#[test]
 fn own_quiet_hours_make_a_pool_calmer_and_losses_worse() {
     use InterruptionFrequency::From10To15;
     let percent = |lives: &[Life]| {
