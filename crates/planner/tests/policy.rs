@@ -366,6 +366,27 @@ fn the_group_is_enabled_by_exactly_one_value() {
 }
 
 #[test]
+fn for_nobody_no_group_is_enabled_whatever_its_tags() {
+    let config = Config { stack: "blue".to_owned(), ..Config::default() };
+    let nobody = config.for_nobody();
+    assert!(policy::enabled(&group(&[("spot-enabled", "true")]), &config).is_some());
+    assert!(policy::enabled(&group(&[("spot-enabled", "true")]), &nobody).is_none());
+    assert!(nobody.enable_key.len() > 128, "AWS lets no tag have such a key");
+    assert_eq!(nobody, Config { enable_key: nobody.enable_key.clone(), ..config }, "what is in flight stays its own");
+}
+
+#[test]
+fn the_predecessors_percentage_is_one() {
+    let read = |text: &str| Policy::of(&group(&[("autospotting_min_on_demand_percentage", text)]), &Config::default());
+    for text in ["0", "12.5", "100"] {
+        assert!(read(text).is_ok(), "{text}");
+    }
+    for text in ["-5", "NaN", "100.5", "inf", "half"] {
+        assert!(read(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn patterns_match_whole_names() {
     let matches = |pattern: &str, name: &str| TypePatterns(vec![pattern.to_owned()]).matches(name, "m5.large");
     for (pattern, name) in [
