@@ -4,7 +4,7 @@
 
 mod removal;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 pub use removal::check_removal;
 
@@ -34,6 +34,9 @@ type Verdict = Result<(), String>;
 fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(otherwise()) }
 }
+
+/// Settle time of a group whose owner's wishes cannot be understood (any more).
+const SETTLE_SECONDS: u32 = 30;
 
 impl Guard<'_> {
     fn verdict(&self, action: &Action) -> Verdict {
@@ -325,6 +328,13 @@ impl Guard<'_> {
         require(!raised, || "MaxSize is still raised".to_owned())?;
         let suspended = journal.suspends_az_rebalance && self.group.suspended.contains("AZRebalance");
         require(!suspended, || "AZRebalance is still suspended".to_owned())?;
+        // A look that is older than our own changes shows none of them, and the action may have been planned for an earlier
+        // journal. One that shows the replica as a member is younger than what was done to let it in.
+        let has_effects = journal.raised_max.is_some() || journal.suspends_az_rebalance;
+        let settle = self.wanted().map_or(SETTLE_SECONDS, |policy| policy.settle_seconds);
+        let until = journal.prepared_until() + SignedDuration::from_secs(i64::from(settle));
+        let is_inside = self.group.member(&journal.replica).is_some();
+        require(!has_effects || is_inside || until <= self.now, || "what it announces may still come".to_owned())?;
         let doomed = self
             .group
             .member(&journal.victim)

@@ -1538,6 +1538,30 @@ fn the_journal_is_not_dropped_while_maxsize_is_raised() {
 }
 
 #[test]
+fn the_journal_is_not_dropped_while_what_it_announces_may_still_come() {
+    // A look older than our own changes: neither is shown, and the replica is not inside yet.
+    let announced = |age: &str, place: &str| {
+        format!(
+            "group web  desired 1
+               i-1  on-demand
+               i-9  spot  {place}  replaces i-1
+               journal  i-9 for i-1  desired 1  az  age {age}"
+        )
+    };
+    let waits = "finish: what it announces may still come";
+    for (age, place, told) in [
+        ("9s", "unattached", waits),
+        ("74s", "unattached", waits),
+        ("75s", "unattached", "fine"),
+        ("9s", "Pending", "fine"),
+    ] {
+        let picture = picture(&announced(age, place));
+        let verdict = guard::check(&picture.observation, &finish(None, true)(&picture), &picture.config);
+        assert_eq!(verdict.map_or_else(|refusal| refusal.to_string(), |()| "fine".to_owned()), told, "{age} {place}");
+    }
+}
+
+#[test]
 fn the_journal_is_not_dropped_while_rebalancing_is_suspended() {
     check(
         "group web
