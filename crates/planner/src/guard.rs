@@ -10,7 +10,7 @@ pub use removal::check_removal;
 
 use crate::action::{Action, Expect, Finished, Launch};
 use crate::backoff::Backoff;
-use crate::journal::{Journal, RaisedMax};
+use crate::journal::{Journal, RaisedMax, SETTLE_SECONDS};
 use crate::model::{
     Cause, Group, InstanceId, LifecycleState, Member, Observation, PurchaseOption, Replica, Role, RunState, tag,
 };
@@ -34,9 +34,6 @@ type Verdict = Result<(), String>;
 fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(otherwise()) }
 }
-
-/// Settle time of a group whose owner's wishes cannot be understood (any more).
-const SETTLE_SECONDS: u32 = 30;
 
 impl Guard<'_> {
     fn verdict(&self, action: &Action) -> Verdict {

@@ -16,6 +16,8 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
 /// MaxSize is raised and AZRebalance suspended within so long of the writing, or not at all: whoever drops the journal
 /// must know that no read is too old to show it.
 const PREPARED_WITHIN: SignedDuration = SignedDuration::from_secs(45);
+/// Settle time of a group whose owner's wishes we do not know (any more).
+pub(crate) const SETTLE_SECONDS: u32 = 30;
 
 /// Durable note of a swap.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -354,7 +354,6 @@ pub fn translate(tags: &Tags, config: &Config) -> Translation {
     let errors = Policy::of_tags(tags, config).err().unwrap_or_default();
     let mut problems: Vec<String> = errors.iter().map(ToString::to_string).collect();
     problems.sort();
-    problems.dedup();
     Translation { enabled, tags: lines, problems }
 }
 

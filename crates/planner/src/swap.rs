@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::action::{Action, Expect, Finished};
 use crate::compat;
-use crate::journal::{Journal, RaisedMax};
+use crate::journal::{Journal, RaisedMax, SETTLE_SECONDS};
 use crate::market::Market;
 use crate::model::{
     Activity, Cause, Group, InstanceId, LifecycleState, Member, Platform, PurchaseOption, Replica, Role, RunState,
@@ -23,8 +23,6 @@ const ARM_MARGIN: SignedDuration = SignedDuration::from_mins(5);
 const DOOM: SignedDuration = SignedDuration::from_mins(60);
 /// A victim that vanished without a trace in the activities: after so long we forfeit.
 const TRACE: SignedDuration = SignedDuration::from_mins(30);
-/// Settle time of a group whose owner's wishes we do not know (any more).
-const SETTLE_SECONDS: u32 = 30;
 
 /// Where one swap stands. Derived from the group, its journal and our replica; never stored.
 #[derive(Clone, Debug)]

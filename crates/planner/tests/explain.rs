@@ -198,7 +198,7 @@ fn what_is_interrupted_too_often_is_named() {
 }
 
 #[test]
-fn each_verdict_has_a_code() {
+fn what_stands_against_a_type_has_a_code() {
     let coded = |settings: &str, name: &str, market: &Market, group: &Group| {
         let told = explain(&group.members[0], group, &support::launch(), market, &support::policy(settings), minute(0));
         let found = told.candidates.iter().find(|candidate| candidate.instance_type.as_str() == name);

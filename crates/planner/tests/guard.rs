@@ -14,13 +14,16 @@ use planner::plan::plan;
 use support::{Picture, picture};
 
 /// What the guard says about the action on the group of the picture.
-fn check(text: &str, action: impl FnOnce(&Picture) -> Action, expected: Expect) {
+fn verdict(text: &str, action: impl FnOnce(&Picture) -> Action) -> String {
     let picture = picture(text);
-    let verdict = match guard::check(&picture.observation, &action(&picture), &picture.config) {
+    match guard::check(&picture.observation, &action(&picture), &picture.config) {
         Ok(()) => "fine".to_owned(),
         Err(refusal) => refusal.to_string(),
-    };
-    expected.assert_eq(&verdict);
+    }
+}
+
+fn check(text: &str, action: impl FnOnce(&Picture) -> Action, expected: Expect) {
+    expected.assert_eq(&verdict(text, action));
 }
 
 fn id(text: &str) -> InstanceId {
@@ -1555,9 +1558,7 @@ fn the_journal_is_not_dropped_while_what_it_announces_may_still_come() {
         ("75s", "unattached", "fine"),
         ("9s", "Pending", "fine"),
     ] {
-        let picture = picture(&announced(age, place));
-        let verdict = guard::check(&picture.observation, &finish(None, true)(&picture), &picture.config);
-        assert_eq!(verdict.map_or_else(|refusal| refusal.to_string(), |()| "fine".to_owned()), told, "{age} {place}");
+        assert_eq!(verdict(&announced(age, place), finish(None, true)), told, "{age} {place}");
     }
 }
 
@@ -1734,24 +1735,17 @@ fn nobody_is_launched_in_haste_for_one_that_the_swap_in_flight_is_about() {
         ("journal  i-9 for i-2", "fine"),
         ("", "fine"),
     ] {
-        let picture = picture(&dying(journal));
-        let action = launch(in_haste)(&picture);
-        let verdict = guard::check(&picture.observation, &action, &picture.config);
-        assert_eq!(verdict.map_or_else(|refusal| refusal.to_string(), |()| "fine".to_owned()), told, "{journal}");
+        assert_eq!(verdict(&dying(journal), launch(in_haste)), told, "{journal}");
     }
 }
 
 #[test]
 fn a_recommendation_is_about_a_spot_member_of_ours() {
     let recommended = |launch: &mut Launch| drop(launch.tags.insert(tag::WINDOW.to_owned(), "rebalance".to_owned()));
-    let verdict = |member: &str| {
-        let picture = picture(&format!("group web\n i-1  {member}"));
-        let action = launch(recommended)(&picture);
-        guard::check(&picture.observation, &action, &picture.config).is_ok()
-    };
-    assert!(verdict("spot  finished"));
+    let is_fine = |member: &str| verdict(&format!("group web\n i-1  {member}"), launch(recommended)) == "fine";
+    assert!(is_fine("spot  finished"));
     for other in ["on-demand", "on-demand  finished", "spot"] {
-        assert!(!verdict(other), "{other}");
+        assert!(!is_fine(other), "{other}");
     }
 }
 
