@@ -85,7 +85,7 @@ impl Aws {
                     Some(Finished::Kept(id)) => self.untag_instance(id, &[tag::SWAP]).await.or_gone()?,
                     None => {}
                 }
-                if *drop_journal {
+                if drop_journal.is_some() {
                     self.untag_group(group, tag::SWAP).await.or_gone()?;
                 }
             }

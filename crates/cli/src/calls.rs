@@ -82,7 +82,7 @@ pub fn calls(action: &Action, group: &Group) -> Vec<Call> {
                 Some(Finished::Kept(id)) => calls.push(call("ec2:DeleteTags", format!("{id}: spotward:swap"))),
                 None => {}
             }
-            if *drop_journal {
+            if drop_journal.is_some() {
                 calls.push(call("autoscaling:DeleteTags", format!("{name}: spotward:swap")));
             }
             calls

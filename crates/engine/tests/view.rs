@@ -378,7 +378,7 @@ fn the_line_of_a_refusal() {
               "Refused": 1,
               "Swapped": 0,
               "action": {
-                "drop_journal": false,
+                "drop_journal": null,
                 "name": "finish",
                 "replica": "i-9"
               },
@@ -501,8 +501,8 @@ fn every_action_has_its_view() {
         Action::Terminate { member: id("i-1"), expect },
         Action::Compensate { from: 1, to: 2 },
         Action::Restore { max: Some(max), resume_az_rebalance: true },
-        Action::Finish { replica: Some(Finished::Member(id("i-9"))), drop_journal: true },
-        Action::Finish { replica: None, drop_journal: true },
+        Action::Finish { replica: Some(Finished::Member(id("i-9"))), drop_journal: Some("1a2b3c4d".to_owned()) },
+        Action::Finish { replica: None, drop_journal: Some("1a2b3c4d".to_owned()) },
         Action::EndDoomed { victim: id("i-1") },
         Action::RecordReady { replica: id("i-9"), at: written_at },
     ];
@@ -518,8 +518,8 @@ fn every_action_has_its_view() {
         {"desired":3,"member":"i-1","name":"terminate"}
         {"desired":{"from":1,"to":2},"name":"compensate"}
         {"max_size":{"from":3,"to":2},"name":"restore","resume_az_rebalance":true}
-        {"drop_journal":true,"name":"finish","replica":"i-9"}
-        {"drop_journal":true,"name":"finish","replica":null}
+        {"drop_journal":"1a2b3c4d","name":"finish","replica":"i-9"}
+        {"drop_journal":"1a2b3c4d","name":"finish","replica":null}
         {"name":"end-doomed","victim":"i-1"}
         {"at":"2026-09-21T14:13:20Z","name":"record-ready","replica":"i-9"}
     "#]]

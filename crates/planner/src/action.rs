@@ -90,8 +90,8 @@ pub enum Action {
     Finish {
         /// What becomes of the replica.
         replica: Option<Finished>,
-        /// The group carries a journal to drop.
-        drop_journal: bool,
+        /// Id of the journal that goes from the group: another one that is there by then stays.
+        drop_journal: Option<String>,
     },
     /// End a doomed victim that has left its group: `TerminateInstances`.
     EndDoomed {
@@ -200,7 +200,7 @@ impl Action {
             | Self::EndDoomed { .. }
             | Self::Compensate { .. }
             | Self::Prepare { .. }
-            | Self::Finish { drop_journal: true, .. }
+            | Self::Finish { drop_journal: Some(_), .. }
             | Self::Restore { .. } => true,
             // A MaxSize that the owner changed between our look and this call would be put back to the old one.
             Self::Arm { journal } => journal.raised_max.is_some(),
@@ -209,7 +209,7 @@ impl Action {
             | Self::Pardon { .. }
             | Self::RecordReady { .. }
             | Self::Note { .. }
-            | Self::Finish { drop_journal: false, .. } => false,
+            | Self::Finish { drop_journal: None, .. } => false,
         }
     }
 

@@ -174,7 +174,7 @@ impl Guard<'_> {
                     format!("{} are wanted and not all of them serve", self.group.desired)
                 })
             }
-            Action::Finish { replica, drop_journal } => self.finish(replica.as_ref(), *drop_journal),
+            Action::Finish { replica, drop_journal } => self.finish(replica.as_ref(), drop_journal.as_deref()),
         }
     }
 
@@ -308,7 +308,7 @@ impl Guard<'_> {
         })
     }
 
-    fn finish(&self, replica: Option<&Finished>, drop_journal: bool) -> Verdict {
+    fn finish(&self, replica: Option<&Finished>, drop_journal: Option<&str>) -> Verdict {
         if let Some(Finished::Member(id)) = replica {
             let member = self.member(id)?;
             require(!member.lifecycle.is_leaving(), || format!("{id} is leaving"))?;
@@ -316,10 +316,9 @@ impl Guard<'_> {
         if let Some(Finished::Kept(id)) = replica {
             require(self.group.member(id).is_none(), || format!("{id} is a member"))?;
         }
-        if !drop_journal {
-            return Ok(());
-        }
+        let Some(id) = drop_journal else { return Ok(()) };
         let journal = self.journal()?;
+        require(journal.id == id, || format!("the journal is {}, not {id}", journal.id))?;
         let ours = |max: RaisedMax| self.group.max_size == max.raised && max.original >= self.group.min_size;
         let raised = journal.raised_max.is_some_and(ours);
         require(!raised, || "MaxSize is still raised".to_owned())?;

@@ -323,7 +323,7 @@ impl<'a> Swap<'a> {
             Swap::Settling { journal, on_group } => cx.settle(journal, *on_group),
             Swap::Forfeit { journal } => cx.settle(journal, true),
             Swap::Unlabelled { replica } => {
-                Step::Do(Action::Finish { replica: Some(Finished::Member(replica.id.clone())), drop_journal: false })
+                Step::Do(Action::Finish { replica: Some(Finished::Member(replica.id.clone())), drop_journal: None })
             }
             Swap::Stray { replica, why } => Step::Do(match why {
                 StrayReason::Doomed => Action::EndDoomed { victim: replica.id.clone() },
@@ -779,7 +779,7 @@ impl<'a> Context<'a> {
         let both_stay = victim.is_some_and(|victim| victim.lifecycle == LifecycleState::InService)
             || group.desired != journal.desired;
         if on_group && both_stay && inside.is_some() {
-            return Step::Do(Action::Finish { replica: inside, drop_journal: false });
+            return Step::Do(Action::Finish { replica: inside, drop_journal: None });
         }
         // Only our own value is restored: the owner may have changed it meanwhile, and must have done so if MinSize is
         // above the old one.
@@ -828,7 +828,7 @@ impl<'a> Context<'a> {
         if replica.is_none() && !on_group {
             return Step::HandsOff;
         }
-        Step::Do(Action::Finish { replica, drop_journal: on_group })
+        Step::Do(Action::Finish { replica, drop_journal: on_group.then(|| journal.id.clone()) })
     }
 
     /// Our decrement hit a number that somebody else had just changed: give it back, once. The activity's cause proves

@@ -1462,8 +1462,11 @@ fn maxsize_may_be_restored_below_desired_when_the_group_stands_still() {
 
 // Finish.
 
+/// The id of every journal in a picture.
+const JOURNAL: &str = "0badcafe";
+
 fn finish(replica: Option<Finished>, drop_journal: bool) -> impl FnOnce(&Picture) -> Action {
-    move |_| Action::Finish { replica, drop_journal }
+    move |_| Action::Finish { replica, drop_journal: drop_journal.then(|| JOURNAL.to_owned()) }
 }
 
 const DONE: &str = "group web  max 1
@@ -1505,6 +1508,13 @@ fn a_member_is_not_called_an_outsider() {
 #[test]
 fn a_journal_that_is_not_there_is_not_dropped() {
     check(FIT, finish(None, true), expect!["finish: no journal is on the group"]);
+}
+
+#[test]
+fn only_the_journal_that_was_meant_is_dropped() {
+    // An old look planned the end of an earlier swap; meanwhile the next one has begun.
+    let of_before = |_: &Picture| Action::Finish { replica: None, drop_journal: Some("0000beef".to_owned()) };
+    check(DONE, of_before, expect!["finish: the journal is 0badcafe, not 0000beef"]);
 }
 
 #[test]

@@ -482,7 +482,7 @@ impl Sim {
                     Some(Finished::Kept(id)) => self.untag_journal(group, id).await?,
                     None => {}
                 }
-                if *drop_journal {
+                if drop_journal.is_some() {
                     self.change(Api::DeleteGroupTags, group, None, |world| {
                         enabled_or_in_flight_or_denied(world, group, "autoscaling:DeleteTags")?;
                         world.region.tag_group(group, tag::SWAP, None)

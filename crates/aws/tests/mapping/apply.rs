@@ -757,7 +757,7 @@ fn restores_the_size_before_az_rebalance() {
 fn relabels_a_member_before_dropping_the_journal() {
     let replica = Some(Finished::Member(replica()));
     check(
-        Action::Finish { replica, drop_journal: true },
+        Action::Finish { replica, drop_journal: Some("1a2b3c4d".to_owned()) },
         &[],
         expect![[r#"
         ec2 CreateTags
@@ -780,7 +780,7 @@ fn relabels_a_member_before_dropping_the_journal() {
 fn a_replica_that_stays_outside_keeps_its_role() {
     let replica = Some(Finished::Kept(replica()));
     check(
-        Action::Finish { replica, drop_journal: true },
+        Action::Finish { replica, drop_journal: Some("1a2b3c4d".to_owned()) },
         &[],
         expect![[r#"
         ec2 DeleteTags
@@ -806,7 +806,7 @@ fn the_journal_goes_even_if_the_replica_is_gone() {
         (call.service == "ec2").then(|| GONE.iter().find(|(name, _)| *name == call.action).unwrap().1.clone())
     };
     check_with(
-        Action::Finish { replica, drop_journal: true },
+        Action::Finish { replica, drop_journal: Some("1a2b3c4d".to_owned()) },
         only_ec2,
         expect![[r#"
         ec2 CreateTags

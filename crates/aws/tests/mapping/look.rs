@@ -717,7 +717,7 @@ fn a_relabelled_member_is_remembered_as_such() {
     let aws = region.aws(Config::default());
     let role = |group: Group| group.members[0].ours.as_ref().unwrap().role;
     let before = role(look(&aws));
-    let finish = Action::Finish { replica: Some(Finished::Member(InstanceId::new("i-9"))), drop_journal: false };
+    let finish = Action::Finish { replica: Some(Finished::Member(InstanceId::new("i-9"))), drop_journal: None };
     run(aws.apply(&GroupName::new("web"), &finish)).unwrap();
     region.calls();
     let after = role(look(&aws));

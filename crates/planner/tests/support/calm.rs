@@ -131,7 +131,7 @@ impl Calm {
                     Some(Finished::Kept(id)) => self.ours(id).expect("ours").journal = None,
                     None => {}
                 }
-                if *drop_journal {
+                if drop_journal.is_some() {
                     self.group().tags.remove(tag::SWAP);
                 }
             }

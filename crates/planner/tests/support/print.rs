@@ -88,7 +88,7 @@ pub fn action(action: &Action) -> String {
                 Finished::Member(id) => format!("{id} is a member"),
                 Finished::Kept(id) => format!("{id} waits outside"),
             });
-            format!("finish: {}", both(replica, drop_journal.then(|| "drop the journal".to_owned())))
+            format!("finish: {}", both(replica, drop_journal.is_some().then(|| "drop the journal".to_owned())))
         }
         Action::EndDoomed { victim } => format!("end doomed {victim}"),
         Action::RecordReady { replica, at } => format!("record that {replica} is ready at {at}"),
