@@ -33,13 +33,15 @@ impl Schedule {
             if fields.next().is_some() {
                 return None;
             }
-            for day in days.into_iter().flat_map(|range| wrapped(range, 7)) {
-                for (from, to) in &hours {
-                    for hour in wrapped((*from, *to), 24) {
-                        let after_midnight = hour < *from;
-                        open[(day + usize::from(after_midnight)) % 7] |= 1 << hour;
-                    }
+            let (mut of_day, mut after_midnight) = (0, 0);
+            for (from, to) in hours {
+                for hour in wrapped((from, to), 24) {
+                    *(if hour < from { &mut after_midnight } else { &mut of_day }) |= 1 << hour;
                 }
+            }
+            for day in days.into_iter().flat_map(|range| wrapped(range, 7)) {
+                open[day] |= of_day;
+                open[(day + 1) % 7] |= after_midnight;
             }
         }
         Some(Schedule { open, zone })

@@ -597,10 +597,10 @@ impl Policy {
     pub fn of_tags(group: &Tags, config: &Config) -> Result<Policy, Vec<SettingError>> {
         let mut errors = unknown_keys(group);
         let mut raw = Vec::with_capacity(SETTINGS.len());
-        let wishes: Vec<(&str, &str)> = wishes(group).collect();
+        let (own, old): (Vec<Wish<'_>>, Vec<Wish<'_>>) = wishes(group).partition(|(tag, _)| tag.starts_with(NAMESPACE));
         let fallback = Fallback::of(Some(group), config);
         for setting in SETTINGS {
-            if let Err(error) = raw_values(setting, &wishes, &fallback, &mut raw) {
+            if let Err(error) = raw_values(setting, &own, &old, &fallback, &mut raw) {
                 errors.push(error);
             }
         }
@@ -712,8 +712,11 @@ impl Policies {
     }
 }
 
-/// The tags that say what an owner wants, be it in the predecessor's words.
-fn wishes(group: &Tags) -> impl Iterator<Item = (&str, &str)> {
+/// A tag that says what an owner wants, and its value.
+type Wish<'a> = (&'a str, &'a str);
+
+/// What an owner wants, be it in the predecessor's words.
+fn wishes(group: &Tags) -> impl Iterator<Item = Wish<'_>> {
     let counts = |key: &str| {
         key.strip_prefix(NAMESPACE).is_some_and(|short| !OWN_KEYS.contains(&short)) || key.starts_with(ALIAS_NAMESPACE)
     };
@@ -809,18 +812,19 @@ impl<'a> Fallback<'a> {
 /// Our own tag, else the aliases (all of them), else what holds without: added to `raw`.
 fn raw_values<'a>(
     setting: &Setting,
-    wishes: &[(&'a str, &'a str)],
+    own: &[Wish<'a>],
+    old: &[Wish<'a>],
     fallback: &Fallback<'a>,
     raw: &mut Vec<Raw<'a>>,
 ) -> Result<(), SettingError> {
     let key = setting.key;
-    if let Some((tag, text)) = wishes.iter().find(|(tag, _)| tag.strip_prefix(NAMESPACE) == Some(key)) {
+    if let Some((tag, text)) = own.iter().find(|(tag, _)| tag.get(NAMESPACE.len()..) == Some(key)) {
         raw.push(Raw { key, source: Source::Tag(tag), text: Cow::Borrowed(text) });
         return Ok(());
     }
     let mut aliases = Vec::new();
     for alias in setting.aliases {
-        if let Some((tag, text)) = wishes.iter().find(|(tag, _)| tag == alias) {
+        if let Some((tag, text)) = old.iter().find(|(tag, _)| tag == alias) {
             // A percentage alias carries a bare number.
             let percentage = alias.ends_with("_percentage");
             let text = match percentage && !text.ends_with('%') {
@@ -859,14 +863,13 @@ impl Reader<'_> {
     /// The setting's value; after a mistake the built-in default stands in so that the other settings are read too
     /// (the policy as a whole is refused).
     fn one<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Option<T>) -> T {
-        let setting = setting(key);
         for raw in self.raw.iter().filter(|raw| raw.key == key) {
             match parse(raw.text.trim()) {
                 Some(value) => return value,
-                None => self.errors.push(raw.refused(setting.values)),
+                None => self.errors.push(raw.refused(setting(key).values)),
             }
         }
-        parse(setting.default).expect("built-in defaults parse: a test reads them all")
+        parse(setting(key).default).expect("built-in defaults parse: a test reads them all")
     }
 
     fn schedule(&mut self) -> Schedule {
@@ -883,12 +886,11 @@ impl Reader<'_> {
     }
 
     fn floor(&mut self, key: &'static str) -> OnDemandFloor {
-        let setting = setting(key);
         let mut floor = OnDemandFloor::default();
         for raw in self.raw.iter().filter(|raw| raw.key == key) {
             match parse_floor(&raw.text) {
                 Some(value) => floor = floor.larger(value),
-                None => self.errors.push(raw.refused(setting.values)),
+                None => self.errors.push(raw.refused(setting(key).values)),
             }
         }
         floor

@@ -134,10 +134,11 @@ pub enum Step {
 impl<'a> Swap<'a> {
     /// Reads where the swap of this group stands.
     pub fn read(group: &'a Group, config: &Config, now: Timestamp) -> Swap<'a> {
-        if let Some(stack) = foreign_stack(group, config) {
-            return Swap::Foreign { stack };
+        let journal = group.journal();
+        if let Some(stack) = foreign_stack(group, journal.as_ref().and_then(|journal| journal.as_ref().ok()), config) {
+            return Swap::Foreign { stack: stack.to_owned() };
         }
-        match group.journal() {
+        match journal {
             Some(Err(error)) => Swap::Unreadable { why: error.to_string() },
             Some(Ok(journal)) => Self::with_journal(group, journal),
             None => match copy_of_journal(group, config) {
@@ -887,13 +888,14 @@ fn duplicate<'a>(replicas: &[&'a Replica]) -> Option<&'a Replica> {
 }
 
 /// A swap or replica of another deployment on this group.
-fn foreign_stack(group: &Group, config: &Config) -> Option<String> {
-    let journal = group.journal().and_then(Result::ok).map(|journal| journal.stack);
+fn foreign_stack<'a>(group: &'a Group, journal: Option<&'a Journal>, config: &Config) -> Option<&'a str> {
+    let journal = journal.map(|journal| &journal.stack);
     // What is finished is nobody's any more, also after its owner has detached it.
     let living = group.replicas.iter().filter(|replica| replica.state.is_alive());
     let outside = living.map(|replica| &replica.ours).filter(|ours| ours.role != Role::Member);
     let inside = group.members.iter().filter(|member| member.is_replica()).filter_map(|member| member.ours.as_ref());
-    journal.into_iter().chain(outside.chain(inside).map(|ours| ours.stack.clone())).find(|stack| *stack != config.stack)
+    let stacks = journal.into_iter().chain(outside.chain(inside).map(|ours| &ours.stack));
+    stacks.map(String::as_str).find(|stack| *stack != config.stack)
 }
 
 /// The copy on a replica of ours, inside or outside. Whoever manages the group's tags may have deleted the original.

@@ -20,7 +20,7 @@ mod world;
 pub use bill::{Bill, Line, Metered};
 pub use oracle::{Promise, Violation};
 pub use region::Unknowns;
-pub use run::{Finale, Options, RunReport, Storm, run};
+pub use run::{Aftermath, Finale, Options, RunReport, Storm, run, run_with_each};
 pub use scenario::{SCENARIOS, Scenario, named};
 pub use weather::{Kind, Weather};
 pub use world::Blow;

@@ -1,5 +1,6 @@
 //! Capacity pools with price, depth and moods; and the instance types of a small region.
 
+use std::fmt;
 use std::sync::Arc;
 
 use engine::{CloudError, NoCapacity};
@@ -59,13 +60,20 @@ pub struct CapacityPool {
 pub const ZONES: [&str; 3] = ["us-east-1a", "us-east-1b", "us-east-1c"];
 
 /// All pools of the region, by zone and type.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Pools {
     pools: [[CapacityPool; TYPES.len()]; ZONES.len()],
     /// Whether anybody can buy on demand.
     pub on_demand_available: bool,
     /// The price lists as long as no price has moved.
     listed: Option<Arc<Market>>,
+}
+
+/// Without the lists: what they say is in the pools.
+impl fmt::Debug for Pools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, on demand {}", self.pools, self.on_demand_available)
+    }
 }
 
 impl Pools {
@@ -77,7 +85,10 @@ impl Pools {
 
     /// Everyday prices and depths again.
     pub fn calm(&mut self) {
-        *self = Self::new();
+        let calm = Self::new();
+        let spot = |pools: &Self| pools.pools.iter().flatten().map(|pool| pool.spot).collect::<Vec<_>>();
+        let listed = self.listed.take().filter(|_| spot(self) == spot(&calm));
+        *self = Self { listed, ..calm };
     }
 
     /// Every price moves: somewhere between two thirds and three times its level, or up to on-demand.

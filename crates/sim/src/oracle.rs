@@ -570,13 +570,12 @@ impl Oracle {
         let before = done.before;
         // The journal on the group, or a living copy of it, says what we may write.
         let says = |text: &str| raised_max(text) == Some((book.max, after.max));
-        let told = after.journal.as_deref().is_some_and(says) || copies(region).any(says);
-        let ours = after.max == book.max || told;
-        let strange = after.max != before.max && !ours;
+        let told = || after.journal.as_deref().is_some_and(says) || copies(region).any(says);
+        let strange = after.max != before.max && after.max != book.max && !told();
         // The owner has chosen the very number that a journal of ours names as raised: it is taken for ours.
         let taken_for_ours = |text: &str| raised_max(text) == Some((after.max, book.max));
-        let taken = before.journal.as_deref().is_some_and(taken_for_ours) || copies(region).any(taken_for_ours);
-        if strange && taken {
+        let taken = || before.journal.as_deref().is_some_and(taken_for_ours) || copies(region).any(taken_for_ours);
+        if strange && taken() {
             self.overwritten += 1;
             if let Some(book) = self.books.get_mut(done.group) {
                 book.max = after.max;

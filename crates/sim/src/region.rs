@@ -131,6 +131,11 @@ pub struct Seat {
 }
 
 impl Seat {
+    /// In a state that passes by itself, or waiting for its first checks behind a load balancer.
+    fn is_on_its_way(&self) -> bool {
+        self.lifecycle != LifecycleState::InService || matches!(self.target, Some(Target::Initial(_)))
+    }
+
     /// Counts towards desired capacity.
     fn is_active(&self) -> bool {
         matches!(self.lifecycle, LifecycleState::Pending | LifecycleState::InService)
@@ -289,8 +294,8 @@ pub struct View {
     pub at: Ms,
     /// Number of the latest change that was not ours.
     pub seq: u64,
-    pub groups: BTreeMap<GroupName, Rc<Asg>>,
-    pub instances: BTreeMap<InstanceId, Rc<Ec2>>,
+    pub groups: Rc<BTreeMap<GroupName, Rc<Asg>>>,
+    pub instances: Rc<BTreeMap<InstanceId, Rc<Ec2>>>,
 }
 
 /// What a launch asks for, as the fleet API takes it.
@@ -307,6 +312,7 @@ pub struct FleetRequest<'a> {
 }
 
 /// The region.
+#[derive(Clone, Debug)]
 pub struct Region {
     pub now: Ms,
     pub view: View,
@@ -391,7 +397,7 @@ impl Region {
         let mut tags = own(&spec.tags);
         tags.extend(propagated.clone());
         let name = GroupName::new(spec.name);
-        self.view.groups.insert(
+        Rc::make_mut(&mut self.view.groups).insert(
             name.clone(),
             Rc::new(Asg {
                 name: name.clone(),
@@ -454,7 +460,8 @@ impl Region {
 
     /// A group to change. The caller has checked that it exists.
     pub fn group_mut(&mut self, name: &GroupName) -> &mut Asg {
-        Rc::make_mut(self.view.groups.get_mut(name).expect("a group that the caller has just seen"))
+        let groups = Rc::make_mut(&mut self.view.groups);
+        Rc::make_mut(groups.get_mut(name).expect("a group that the caller has just seen"))
     }
 
     /// An instance.
@@ -464,7 +471,8 @@ impl Region {
 
     /// An instance to change. The caller has checked that it exists.
     pub fn ec2_mut(&mut self, id: &InstanceId) -> &mut Ec2 {
-        Rc::make_mut(self.view.instances.get_mut(id).expect("an instance that the caller has just seen"))
+        let instances = Rc::make_mut(&mut self.view.instances);
+        Rc::make_mut(instances.get_mut(id).expect("an instance that the caller has just seen"))
     }
 
     /// The group that the instance is a member of.
@@ -803,7 +811,7 @@ impl Region {
         let id = self.new_id();
         let boot = self.rng.between(10, 40) * SECOND;
         self.tokens.insert(request.token.to_owned(), (request.fingerprint, id.clone()));
-        self.view.instances.insert(
+        Rc::make_mut(&mut self.view.instances).insert(
             id.clone(),
             Rc::new(Ec2 {
                 id: id.clone(),
@@ -896,10 +904,12 @@ impl Region {
 
     fn tick(&mut self) {
         self.machines();
-        let names: Vec<GroupName> = self.view.groups.keys().cloned().collect();
-        for name in &names {
-            self.scheduled_actions(name);
-            self.transitions(name);
+        let groups = Rc::clone(&self.view.groups);
+        for (name, group) in groups.iter() {
+            self.scheduled_actions(name, group);
+            if group.seats.iter().any(Seat::is_on_its_way) {
+                self.transitions(name);
+            }
             self.health(name);
             self.refresh(name);
             self.exchange(name);
@@ -913,7 +923,7 @@ impl Region {
             .map(|group| group.name.clone())
             .collect();
         for name in gone {
-            self.view.groups.remove(&name);
+            Rc::make_mut(&mut self.view.groups).remove(&name);
         }
     }
 
@@ -950,7 +960,7 @@ impl Region {
                 }
                 RunState::Terminated => {
                     if self.group_of(&id).is_none() {
-                        self.view.instances.remove(&id);
+                        Rc::make_mut(&mut self.view.instances).remove(&id);
                     }
                 }
                 RunState::Running => match ec2.ends_at {
@@ -1033,8 +1043,9 @@ impl Region {
         let now = self.now;
         let group = Rc::clone(&self.view.groups[name]);
         for seat in &group.seats {
-            let running = self.ec2(&seat.id).is_some_and(|ec2| ec2.state == RunState::Running);
-            let gone = self.ec2(&seat.id).is_none_or(|ec2| ec2.state == RunState::Terminated);
+            let state = self.ec2(&seat.id).map(|ec2| ec2.state);
+            let running = state == Some(RunState::Running);
+            let gone = state.is_none_or(|state| state == RunState::Terminated);
             match &seat.lifecycle {
                 LifecycleState::Pending if running && seat.until <= now => {
                     self.seat_mut(name, &seat.id).lifecycle = LifecycleState::InService;
@@ -1232,12 +1243,13 @@ impl Region {
             self.set_unbalanced(name, None);
             return;
         }
-        let counts: Vec<usize> = group.zones.iter().map(|(zone, _)| self.active_in(&group, zone)).collect();
-        let least = counts.iter().min().copied().unwrap_or(0);
+        let active = group.seats.iter().filter(|seat| seat.is_active());
+        let placed: Vec<(&Seat, &Zone)> = active.filter_map(|seat| Some((seat, &self.ec2(&seat.id)?.zone))).collect();
+        let in_zone = |zone: &Zone| placed.iter().filter(|(_, of)| *of == zone).count();
+        let least = group.zones.iter().map(|(zone, _)| in_zone(zone)).min().unwrap_or(0);
         // Nothing to gain where everybody in the larger zones is protected.
-        let uneven = group.zones.iter().zip(&counts).any(|((zone, _), count)| {
-            let free = |seat: &Seat| !seat.protected && self.ec2(&seat.id).is_some_and(|ec2| ec2.zone == *zone);
-            *count >= least + 2 && group.seats.iter().any(|seat| seat.is_active() && free(seat))
+        let uneven = group.zones.iter().any(|(zone, _)| {
+            in_zone(zone) >= least + 2 && placed.iter().any(|(seat, of)| *of == zone && !seat.protected)
         });
         match (uneven, group.unbalanced_since) {
             (false, None) => {}
@@ -1269,9 +1281,8 @@ impl Region {
             .count()
     }
 
-    fn scheduled_actions(&mut self, name: &GroupName) {
+    fn scheduled_actions(&mut self, name: &GroupName, group: &Asg) {
         let now = self.now;
-        let group = Rc::clone(&self.view.groups[name]);
         if !group.scheduled.iter().any(|(at, _)| *at <= now) {
             return;
         }
@@ -1402,7 +1413,7 @@ impl Region {
         };
         let mut tags = group.propagated.clone();
         tags.insert(MEMBER_TAG.to_owned(), name.as_str().to_owned());
-        self.view.instances.insert(
+        Rc::make_mut(&mut self.view.instances).insert(
             id.clone(),
             Rc::new(Ec2 {
                 id: id.clone(),

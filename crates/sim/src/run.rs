@@ -1,6 +1,7 @@
 //! One run: scenario, seed, options in; what held and what broke out.
 
 use std::cell::RefCell;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
@@ -26,6 +27,8 @@ use crate::world::{Blow, Sim, Watchers, World};
 pub(crate) const START: Ms = 1_790_000_000_000;
 /// Passes under the weather.
 const STORM_PASSES: u32 = 24;
+/// Longer than most passes take.
+const PASS: Ms = 4 * SECOND;
 /// In one of so many seeds replicas wait for their watchers.
 const WATCHED: u64 = 16;
 /// Once calm, the tick's sweep comes after so many passes each.
@@ -185,6 +188,66 @@ impl fmt::Display for RunReport {
 
 /// Plays one scenario from one seed.
 pub fn run(scenario: &Scenario, seed: u64, options: &Options) -> RunReport {
+    let mut play = begin(scenario, seed, options);
+    while play.step() {}
+    play.report()
+}
+
+/// How a run went on after its blow.
+#[derive(Clone, Debug)]
+pub enum Aftermath {
+    /// To its end.
+    Played(Box<RunReport>),
+    /// The pass left the world exactly as the blow at this earlier call did, and what follows with it.
+    As(u64),
+}
+
+/// Plays one scenario from one seed once for every blow that `blow` wants at a call, told by its number and by whether it
+/// would change something. One aftermath for each, by the number of the call, in their order.
+///
+/// Up to its blow a run is the same as one without: each begins with the pass that the blow falls into. And two blows whose
+/// passes leave the same world behind have the same future: it is played once.
+pub fn run_with_each(
+    scenario: &Scenario,
+    seed: u64,
+    options: &Options,
+    blow: impl Fn(u64, bool) -> Option<Blow>,
+) -> Vec<(u64, Aftermath)> {
+    let mut undisturbed = begin(scenario, seed, options);
+    let mut known: BTreeMap<String, u64> = BTreeMap::new();
+    let mut all = Vec::new();
+    loop {
+        let before = undisturbed.fork();
+        let goes_on = undisturbed.step();
+        let (calls, changes) = {
+            let world = undisturbed.sim.world.borrow();
+            (world.calls, world.change_calls.clone())
+        };
+        let from = before.sim.world.borrow().calls + 1;
+        for number in from..=calls {
+            if let Some(blow) = blow(number, changes.binary_search(&number).is_ok()) {
+                let mut play = before.fork();
+                play.sim.world.borrow_mut().blow = Some((number, blow));
+                play.step();
+                let aftermath = match known.entry(play.state()) {
+                    Entry::Occupied(same) => Aftermath::As(*same.get()),
+                    Entry::Vacant(first) => {
+                        first.insert(number);
+                        while play.step() {}
+                        Aftermath::Played(Box::new(play.report()))
+                    }
+                };
+                all.push((number, aftermath));
+            }
+        }
+        if !goes_on {
+            return all;
+        }
+    }
+}
+
+/// Everything as it is before the first pass.
+fn begin<'a>(scenario: &Scenario, seed: u64, options: &'a Options) -> Play<'a> {
     let mut rng = Rng::new(seed);
     let drawn = matches!(options.storm, Storm::Drawn);
     let unknowns = if drawn { scenario::drawn_unknowns(&mut rng) } else { options.unknowns };
@@ -215,7 +278,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: &Options) -> RunReport {
     let mut oracle = Oracle::default();
     oracle.open(&region);
     let world = World::new(region, oracle, storm, rng, GroupName::new(spec.name), options);
-    let mut play = Play {
+    let play = Play {
         sim: Sim { world: Rc::new(RefCell::new(world)), worker: 0 },
         config: Config::default(),
         options,
@@ -225,6 +288,9 @@ pub fn run(scenario: &Scenario, seed: u64, options: &Options) -> RunReport {
         deeds: if drawn { Vec::new() } else { scenario.deeds.to_vec() },
         unplayed: 0,
         heard: BTreeSet::new(),
+        scenario: if drawn { "weather" } else { scenario.name },
+        seed,
+        phase: Phase::Storm { passes: 0 },
     };
     if drawn && seed.is_multiple_of(WATCHED) {
         play.sim.world.borrow_mut().watchers =
@@ -235,14 +301,21 @@ pub fn run(scenario: &Scenario, seed: u64, options: &Options) -> RunReport {
         (scenario.setup)(world);
         world.ambushes = scenario.ambushes.to_vec();
     }
-    play.storm();
-    let calm_passes = play.calm();
-    if options.finale == Finale::Uninstall {
-        play.tidy_up(4);
-    }
-    play.report(if drawn { "weather" } else { scenario.name }, seed, calm_passes)
+    play
 }
 
+/// How far a run is.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// So many passes under the weather, or of the script, are over.
+    Storm { passes: u32 },
+    /// So many passes of calm are over, and everything was at rest after the last so many of them.
+    Calm { passes: u32, at_rest: u32 },
+    /// There was rest after so many passes of calm, or something broke.
+    Over { calm_passes: u32 },
+}
+
+#[derive(Clone)]
 struct Play<'a> {
     sim: Sim,
     config: Config,
@@ -254,6 +327,9 @@ struct Play<'a> {
     unplayed: usize,
     /// Whose `ready` need not come again.
     heard: BTreeSet<InstanceId>,
+    scenario: &'static str,
+    seed: u64,
+    phase: Phase,
 }
 
 /// How a pass, or whatever a message makes us do, ended. `None`: what a message was about is no member of any group.
@@ -270,33 +346,101 @@ impl Play<'_> {
         self.sim.world.borrow().oracle.violation.is_some()
     }
 
-    fn storm(&mut self) {
-        let passes = if matches!(self.options.storm, Storm::Calm) { SCRIPT_PASSES } else { STORM_PASSES };
+    fn is_calm(&self) -> bool {
+        matches!(self.options.storm, Storm::Calm)
+    }
+
+    /// The same run once more, to go on from here on its own.
+    fn fork(&self) -> Self {
+        let world = self.sim.world.borrow().clone();
+        Self { sim: Sim { world: Rc::new(RefCell::new(world)), worker: 0 }, ..self.clone() }
+    }
+
+    /// Everything that what follows depends on, between two passes: not what has been counted on the way.
+    fn state(&self) -> String {
+        let World {
+            region,
+            oracle,
+            weather,
+            rng,
+            enabled_group,
+            stack,
+            calls: _,
+            blow: _,
+            twice,
+            interleaved,
+            two_workers,
+            ambushes,
+            per_api,
+            killed,
+            stale,
+            trace: _,
+            change_calls: _,
+            watchers,
+        } = &*self.sim.world.borrow();
+        let workers = (twice, interleaved, two_workers, killed, stale, watchers);
+        // Those that are still to come, and after how many more calls.
+        let calls = |api| per_api.get(api).copied().unwrap_or(0);
+        let ambushes = ambushes.iter().filter(|(api, call, _)| *call > calls(api));
+        let ambushes: Vec<_> = ambushes.map(|(api, call, deed)| (api, call - calls(api), deed)).collect();
+        let Self {
+            sim: _,
+            config,
+            options: _,
+            passes: _,
+            outcomes: _,
+            actions: _,
+            deeds,
+            unplayed: _,
+            heard,
+            scenario: _,
+            seed: _,
+            phase,
+        } = self;
+        let script = (phase, deeds, heard, config);
+        format!("{:?}", (region, oracle, weather, rng, enabled_group, stack, workers, ambushes, script))
+    }
+
+    /// One pass, and what belongs to it. Whether another one follows.
+    fn step(&mut self) -> bool {
+        self.phase = match self.phase {
+            Phase::Storm { .. } if self.broken() => Phase::Over { calm_passes: 0 },
+            Phase::Calm { passes, .. } if self.broken() => Phase::Over { calm_passes: passes },
+            Phase::Storm { passes } => self.storm(passes),
+            Phase::Calm { passes, at_rest } => self.calm(passes, at_rest),
+            over @ Phase::Over { .. } => over,
+        };
+        !matches!(self.phase, Phase::Over { .. })
+    }
+
+    /// The pass under the weather that follows on so many.
+    fn storm(&mut self, number: u32) -> Phase {
+        let passes = if self.is_calm() { SCRIPT_PASSES } else { STORM_PASSES };
         // Swaps have to be over before there is anything to go back on.
         let passes = if self.options.finale == Finale::Settle { passes } else { 4 * passes };
-        for number in 0..passes {
-            if self.broken() {
-                return;
-            }
-            if number == passes * 3 / 4 {
-                self.turn();
-            }
-            // The group that nobody enabled is looked at as well.
-            if number % 12 == 3 {
-                self.pass(&GroupName::new("decoy"));
-            }
-            self.pass_and_pause();
-            let outage = self.strikes(Kind::Outage);
-            if outage {
-                self.sim.world.borrow_mut().note(|| "-- no pass for a long time".to_owned());
-                let minutes = self.sim.world.borrow_mut().rng.between(5, 50);
-                self.sim.world.borrow_mut().advance(minutes * MINUTE);
-            }
-            self.script();
+        if number == passes * 3 / 4 {
+            self.turn();
+        }
+        // The group that nobody enabled is looked at as well.
+        if number % 12 == 3 {
+            self.pass(&GroupName::new("decoy"));
+        }
+        self.pass_and_pause();
+        let outage = self.strikes(Kind::Outage);
+        if outage {
+            self.sim.world.borrow_mut().note(|| "-- no pass for a long time".to_owned());
+            let minutes = self.sim.world.borrow_mut().rng.between(5, 50);
+            self.sim.world.borrow_mut().advance(minutes * MINUTE);
+        }
+        self.script();
+        if number + 1 < passes {
+            return Phase::Storm { passes: number + 1 };
         }
         if self.options.finale == Finale::Uninstall {
             self.tidy_up(3);
         }
+        self.sim.world.borrow_mut().note(|| "== the weather calms".to_owned());
+        Phase::Calm { passes: 0, at_rest: 0 }
     }
 
     /// The owner changes his mind.
@@ -358,33 +502,35 @@ impl Play<'_> {
         self.sim.world.borrow_mut().note(|| format!("== tidied up: {end:?}"));
     }
 
-    /// Until everything is at rest, or too long.
-    fn calm(&mut self) -> u32 {
-        self.sim.world.borrow_mut().note(|| "== the weather calms".to_owned());
-        let mut at_rest = 0;
-        for number in 0..CALM_PASSES {
-            if self.broken() {
-                return number;
-            }
-            // Deeds of the script that have not had their moment yet are still to come.
-            if self.deeds.is_empty() || number == CALM_PASSES / 2 {
-                self.unplayed += std::mem::take(&mut self.deeds).len();
-                weather::calm(&mut self.sim.world.borrow_mut());
-            }
-            let quiet = self.pass_and_pause();
-            if number % SWEEP_EVERY == SWEEP_EVERY - 1 {
-                self.tidy(Extent::Sweep);
-            }
-            self.script();
+    /// The pass of calm that follows on so many: until everything is at rest, or too long.
+    fn calm(&mut self, number: u32, at_rest: u32) -> Phase {
+        // Deeds of the script that have not had their moment yet are still to come.
+        if self.deeds.is_empty() || number == CALM_PASSES / 2 {
+            self.unplayed += std::mem::take(&mut self.deeds).len();
+            weather::calm(&mut self.sim.world.borrow_mut());
+        }
+        let quiet = self.pass_and_pause();
+        if number % SWEEP_EVERY == SWEEP_EVERY - 1 {
+            self.tidy(Extent::Sweep);
+        }
+        self.script();
+        let settled = {
             let world = self.sim.world.borrow();
             let told_all = world.region.notices.is_empty();
             // Who is on the way back waits for what passes by itself: a scheduled action, a standby that is over.
             let all_back = self.options.finale != Finale::Revert || spot_left(&world) == 0;
             let settled = quiet && told_all && all_back && self.deeds.is_empty();
-            at_rest = if settled && world.oracle.unrest(&world.region).is_empty() { at_rest + 1 } else { 0 };
-            if at_rest == 2 {
-                return number - 1;
+            settled && world.oracle.unrest(&world.region).is_empty()
+        };
+        let at_rest = if settled { at_rest + 1 } else { 0 };
+        if at_rest == 2 {
+            if self.options.finale == Finale::Uninstall {
+                self.tidy_up(4);
             }
+            return Phase::Over { calm_passes: number - 1 };
+        }
+        if number + 1 < CALM_PASSES {
+            return Phase::Calm { passes: number + 1, at_rest };
         }
         let world = &mut *self.sim.world.borrow_mut();
         let unrest = world.oracle.unrest(&world.region);
@@ -394,7 +540,7 @@ impl Play<'_> {
             .unwrap_or((Promise::Liveness, "passes never become quiet although everything is at rest".to_owned()));
         let region = &world.region;
         world.oracle.object(region, promise, || format!("after {CALM_PASSES} passes of calm: {what}"));
-        CALM_PASSES
+        Phase::Over { calm_passes: CALM_PASSES }
     }
 
     fn script(&mut self) {
@@ -446,8 +592,11 @@ impl Play<'_> {
     /// One pass on the enabled group, sometimes by two workers at once, and the time until the next. Whether it was
     /// quiet.
     fn pass_and_pause(&mut self) -> bool {
+        let started = self.sim.world.borrow().region.now;
         self.hear();
         let name = self.sim.world.borrow().enabled_group.clone();
+        // Without weather what follows a pass depends on what it has done, not on how many calls it took to come that far.
+        let after = self.is_calm().then(|| Rng::new(self.sim.world.borrow_mut().rng.next()));
         let seen = |outcomes: &BTreeMap<&'static str, u64>| -> u64 {
             outcomes
                 .iter()
@@ -462,6 +611,9 @@ impl Play<'_> {
         // A message wakes the group after it has been answered, whatever the passes before it said.
         let goes_on = self.at_once(&name, workers, messages) || woken;
         let looked = seen(&self.outcomes) > before;
+        if let Some(after) = after {
+            self.sim.world.borrow_mut().rng = after;
+        }
         let pause = match goes_on {
             _ if self.strikes(Kind::DoubledEvent) => 0,
             // The function looks again soon while a swap is going on, and its three seconds count when somebody is about to
@@ -474,7 +626,10 @@ impl Play<'_> {
         };
         let world = &mut *self.sim.world.borrow_mut();
         // Whoever has something to tell us does not wait for our tick.
-        let end = world.region.now + pause * SECOND;
+        let end = match self.is_calm() {
+            true => world.region.now.max(started + PASS + pause * SECOND),
+            false => world.region.now + pause * SECOND,
+        };
         while world.region.now < end && world.region.notices.first().is_none_or(|next| next.due > world.region.now) {
             let next = world.region.notices.first().map_or(end, |next| next.due);
             let step = 5 * SECOND;
@@ -482,6 +637,9 @@ impl Play<'_> {
         }
         let region = &world.region;
         world.oracle.look_around(region, looked);
+        // Whoever looks next knows nothing of it.
+        world.oracle.readings.clear();
+        world.stale.clear();
         !goes_on
     }
 
@@ -590,11 +748,15 @@ impl Play<'_> {
         goes_on
     }
 
-    fn report(self, scenario: &str, seed: u64, calm_passes: u32) -> RunReport {
+    fn report(self) -> RunReport {
+        let calm_passes = match self.phase {
+            Phase::Storm { .. } => 0,
+            Phase::Calm { passes: calm_passes, .. } | Phase::Over { calm_passes } => calm_passes,
+        };
         let world = &mut *self.sim.world.borrow_mut();
         RunReport {
-            scenario: scenario.to_owned(),
-            seed,
+            scenario: self.scenario.to_owned(),
+            seed: self.seed,
             violation: world.oracle.violation.clone(),
             passes: self.passes,
             calm_passes,

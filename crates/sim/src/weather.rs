@@ -1,5 +1,7 @@
 //! What goes wrong, and who else is at work: each kind can be switched off and is counted.
 
+use std::rc::Rc;
+
 use planner::model::{GroupName, InstanceId, LifecycleState, PurchaseOption, tag};
 
 use crate::region::{MINUTE, Seat, Source, Target};
@@ -607,7 +609,7 @@ pub fn calm(world: &mut World) {
     }
     world.region.history.clear();
     let name = world.enabled_group.clone();
-    let Some(group) = world.region.group(&name).cloned() else { return };
+    let Some(group) = world.region.view.groups.get(&name).map(Rc::clone) else { return };
     let suspended = world.oracle.books.get(&name).map(|book| book.suspended.clone()).unwrap_or_default();
     for process in suspended {
         suspend(world, &name, &process, false);

@@ -114,6 +114,7 @@ impl Blow {
 }
 
 /// Everything that one run is about.
+#[derive(Clone)]
 pub struct World {
     pub region: Region,
     pub oracle: Oracle,

@@ -3,70 +3,117 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sim::{Blow, Options, RunReport, SCENARIOS, Scenario, run};
+use sim::{Aftermath, Blow, Options, RunReport, SCENARIOS, Scenario, run, run_with_each};
 
-/// Plays all of `runs` on two threads; the reports of those that broke a promise.
-fn broken(runs: &[(&Scenario, Options)]) -> Vec<RunReport> {
+/// Plays every scenario on two threads; how many runs that were, and the reports of those that broke a promise.
+fn play(each: impl Fn(&Scenario) -> (usize, Vec<RunReport>) + Sync) -> (usize, Vec<RunReport>) {
     let next = AtomicUsize::new(0);
     let worker = || {
-        let runs = std::iter::from_fn(|| runs.get(next.fetch_add(1, Ordering::Relaxed)));
-        runs.map(|(scenario, options)| run(scenario, 1, options)).filter(|report| !report.is_safe()).collect::<Vec<_>>()
+        let (mut runs, mut broken) = (0, Vec::new());
+        while let Some(scenario) = SCENARIOS.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (more, reports) = each(scenario);
+            runs += more;
+            broken.extend(reports.into_iter().filter(|report| !report.is_safe()));
+        }
+        (runs, broken)
     };
     std::thread::scope(|scope| {
         let other = scope.spawn(worker);
-        let mut all = worker();
-        all.extend(other.join().expect("the other half"));
-        all
+        let (runs, mut broken) = worker();
+        let (more, others) = other.join().expect("the other half");
+        broken.extend(others);
+        (runs + more, broken)
     })
 }
 
-fn report(all: &[RunReport]) -> String {
-    all.iter().take(20).map(ToString::to_string).collect::<Vec<_>>().join("\n")
+fn check(at_least: usize, each: impl Fn(&Scenario) -> (usize, Vec<RunReport>) + Sync) {
+    let (runs, broken) = play(each);
+    assert!(runs >= at_least, "only {runs} runs: the scenarios do less than they should");
+    let first = broken.iter().take(20).map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(broken.is_empty(), "{} of {runs} runs broke a promise\n{first}", broken.len());
 }
 
-fn blows(choose: impl Fn(&RunReport) -> Vec<u64>, blow: Blow) -> Vec<(&'static Scenario, Options)> {
-    let calls = |scenario: &'static Scenario| {
-        let calls = choose(&run(scenario, 1, &Options::default()));
-        calls.into_iter().map(move |call| (scenario, Options { blow: Some((call, blow)), ..Options::default() }))
-    };
-    SCENARIOS.iter().flat_map(calls).collect()
-}
-
-fn check(runs: &[(&Scenario, Options)], at_least: usize) {
-    assert!(runs.len() >= at_least, "only {} runs: the scenarios do less than they should", runs.len());
-    let broken = broken(runs);
-    assert!(broken.is_empty(), "{} of {} runs broke a promise\n{}", broken.len(), runs.len(), report(&broken));
+/// Every scenario, once for each call that `struck` names by its number and by whether it would change something.
+fn check_blows(at_least: usize, blow: Blow, struck: impl Fn(u64, bool) -> bool + Sync) {
+    check(at_least, |scenario| {
+        let struck = |number, changes| struck(number, changes).then_some(blow);
+        let runs = run_with_each(scenario, 1, &Options::default(), struck);
+        let played = |aftermath| match aftermath {
+            Aftermath::Played(report) => Some(*report),
+            Aftermath::As(_) => None,
+        };
+        (runs.len(), runs.into_iter().filter_map(|(_, aftermath)| played(aftermath)).collect())
+    });
 }
 
 #[test]
 fn a_worker_may_die_before_any_call() {
-    check(&blows(|report| (1..=report.calls).collect(), Blow::Crash), 5_000);
+    check_blows(30_000, Blow::Crash, |_, _| true);
 }
 
 #[test]
 fn a_worker_may_die_after_any_effect() {
-    check(&blows(|report| report.changes.clone(), Blow::CrashAfter), 500);
+    check_blows(500, Blow::CrashAfter, |_, changes| changes);
 }
 
 #[test]
 fn any_answer_may_be_lost() {
-    check(&blows(|report| report.changes.clone(), Blow::LostReply), 500);
+    check_blows(500, Blow::LostReply, |_, changes| changes);
 }
 
 #[test]
 fn any_call_may_be_repeated_by_the_client_library() {
-    check(&blows(|report| report.changes.clone(), Blow::Retry), 500);
+    check_blows(500, Blow::Retry, |_, changes| changes);
 }
 
 #[test]
 fn any_call_may_be_throttled() {
-    // The first swap of each scenario: what comes after it is the same again.
-    check(&blows(|report| (1..=report.calls.min(100)).collect(), Blow::Throttle), 2_000);
+    check_blows(30_000, Blow::Throttle, |_, _| true);
+}
+
+/// What the tests above rely on: a run that goes on from the pass of its blow is the run from the start, and one that is
+/// not played because it leaves the world as another one does would have gone on like that one.
+#[test]
+fn what_is_not_played_would_have_been_the_same() {
+    let options = Options { trace: true, ..Options::default() };
+    let (mut played, mut spared) = (0, 0);
+    for scenario in SCENARIOS.iter().step_by(10) {
+        let all = run_with_each(scenario, 1, &options, |number, _| (number % 5 < 3).then_some(Blow::Crash));
+        let report_of = |number: u64| {
+            all.iter().find_map(|(call, aftermath)| match aftermath {
+                Aftermath::Played(report) if *call == number => Some(report),
+                _ => None,
+            })
+        };
+        for (number, aftermath) in &all {
+            let blow = Some((*number, Blow::Crash));
+            let from_start = run(scenario, 1, &Options { blow, ..options.clone() });
+            let told = |line: &String| line.ends_with("Crash");
+            let struck = from_start.trace.iter().position(told).expect("the blow");
+            match aftermath {
+                Aftermath::Played(report) => {
+                    played += 1;
+                    assert_eq!(report.to_string(), from_start.to_string(), "{}: {number}", scenario.name);
+                    assert_eq!(report.changes, from_start.changes, "{}: {number}", scenario.name);
+                }
+                Aftermath::As(earlier) => {
+                    spared += 1;
+                    let same = report_of(*earlier).expect("one that was played");
+                    let next_pass = |trace: &[String]| {
+                        let struck = trace.iter().position(told).expect("the blow");
+                        let rest = trace[struck..].iter().skip_while(|line| !line.contains("== pass"));
+                        rest.cloned().collect::<Vec<_>>()
+                    };
+                    assert!(!next_pass(&same.trace).is_empty() && struck > 0);
+                    assert_eq!(next_pass(&same.trace), next_pass(&from_start.trace), "{}: {number}", scenario.name);
+                }
+            }
+        }
+    }
+    assert!(played > 100 && spared > 1_000, "{played} played, {spared} spared");
 }
 
 #[test]
 fn every_action_may_be_performed_twice() {
-    let runs: Vec<_> =
-        SCENARIOS.iter().map(|scenario| (scenario, Options { twice: true, ..Options::default() })).collect();
-    check(&runs, SCENARIOS.len());
+    check(SCENARIOS.len(), |scenario| (1, vec![run(scenario, 1, &Options { twice: true, ..Options::default() })]));
 }
