@@ -64,6 +64,23 @@ impl Default for Unknowns {
     }
 }
 
+impl Unknowns {
+    /// One open question at a time answered the other way, by its number in `docs/safety.md`.
+    pub fn other_answers() -> [(&'static str, Self); 8] {
+        let benign = Self::default();
+        [
+            ("U-1", Self { attach_records_own_template: false, ..benign }),
+            ("U-3", Self { second_terminate_decrements: true, ..benign }),
+            ("U-4", Self { refresh_keeps_replicas: false, ..benign }),
+            ("U-5", Self { capacity_rebalancing_acts_on_attached: true, ..benign }),
+            ("U-7", Self { replay_of_dead_fleet_fails: false, ..benign }),
+            ("U-10", Self { busy_groups_refuse: true, ..benign }),
+            ("U-10, slow", Self { attach_latency: 90 * SECOND, ..benign }),
+            ("U-11, at once", Self { rebalance_reaction: 0, ..benign }),
+        ]
+    }
+}
+
 /// What an instance was launched from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {

@@ -169,18 +169,7 @@ fn the_same_seed_gives_the_same_run() {
 
 #[test]
 fn both_answers_to_every_open_question() {
-    let benign = Unknowns::default();
-    let answers = [
-        ("U-1", Unknowns { attach_records_own_template: false, ..benign }),
-        ("U-3", Unknowns { second_terminate_decrements: true, ..benign }),
-        ("U-4", Unknowns { refresh_keeps_replicas: false, ..benign }),
-        ("U-5", Unknowns { capacity_rebalancing_acts_on_attached: true, ..benign }),
-        ("U-7", Unknowns { replay_of_dead_fleet_fails: false, ..benign }),
-        ("U-10", Unknowns { busy_groups_refuse: true, ..benign }),
-        ("U-10, slow", Unknowns { attach_latency: 90_000, ..benign }),
-        ("U-11, at once", Unknowns { rebalance_reaction: 0, ..benign }),
-    ];
-    for (question, unknowns) in answers {
+    for (question, unknowns) in Unknowns::other_answers() {
         for scenario in SCENARIOS {
             let report = run(scenario, 1, &Options { unknowns, ..Options::default() });
             assert!(report.is_safe(), "{question} answered the other way\n{report}");
