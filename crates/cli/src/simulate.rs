@@ -1,7 +1,7 @@
 //! `spotward simulate`: the engine against a region in memory, from a seed. No account is needed or touched.
 
 use planner::policy::Config;
-use sim::{Options, SCENARIOS, Scenario, Storm};
+use sim::{Blow, Finale, Kind, Options, SCENARIOS, Scenario, Storm, Unknowns};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Tone};
@@ -12,6 +12,8 @@ Examples:
   spotward simulate --scenario weather --seed 7    everything from one seed
   spotward simulate --seeds 10000                  ten thousand of them, until a promise breaks
   spotward simulate --scenario weather --seed 7 --trace
+  spotward simulate --scenario full --strike crash@100 --trace
+                                                   the worker dies before its hundredth call
 
 The same scenario and seed give the same run on every machine.
 
@@ -38,6 +40,24 @@ pub struct Args {
     /// Print every pass: what was seen, decided, done, answered
     #[arg(long)]
     pub trace: bool,
+    /// Strike one call: crash, crash-after, lost-reply, retry or throttle, and the number of the call
+    #[arg(long, value_name = "BLOW@CALL", value_parser = Blow::at_call)]
+    pub strike: Option<(u64, Blow)>,
+    /// Perform every action twice
+    #[arg(long)]
+    pub twice: bool,
+    /// Two workers on the group from beginning to end, although the queue prevents it
+    #[arg(long)]
+    pub two_workers: bool,
+    /// Answer an open question about AWS the other way: U-1, U-3, U-4, U-5, U-7, U-10, U-10-slow or U-11-at-once
+    #[arg(long, value_name = "QUESTION", value_parser = Unknowns::answering)]
+    pub answer: Option<Unknowns>,
+    /// How it ends: revert takes every spot member back, uninstall takes away everything of ours
+    #[arg(long, value_name = "revert|uninstall", value_parser = Finale::named)]
+    pub finale: Option<Finale>,
+    /// Leave kinds of weather out, by the names that a report counts them by
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',', value_parser = Kind::named)]
+    pub without: Vec<Kind>,
     /// List the scenarios
     #[arg(long, exclusive = true)]
     pub list: bool,
@@ -54,12 +74,29 @@ pub async fn command(args: Args, _config: &Config) -> Result<Exit, Failure> {
         return Ok(Exit::Nothing);
     }
     let (scenario, storm) = choice(&args.scenario)?;
-    let options = Options { storm, trace: args.trace, ..Options::default() };
+    if let (Storm::Drawn, Some(_)) = (&storm, args.answer) {
+        let hint = "name a scenario (`spotward simulate --list`), or leave --answer out";
+        return Err(Failure::user("the weather draws its answers to the open questions from the seed", hint));
+    }
+    let options = Options {
+        storm,
+        unknowns: args.answer.unwrap_or_default(),
+        blow: args.strike,
+        twice: args.twice,
+        two_workers: args.two_workers,
+        without: args.without,
+        trace: args.trace,
+        finale: args.finale.unwrap_or(Finale::Settle),
+    };
     let last = args.seed.saturating_add(args.seeds - 1);
     for seed in args.seed..=last {
         out.waiting_for(format!("seed {seed} of {last}"));
         let report = sim::run(scenario, seed, &options);
         let broken = !report.is_safe();
+        if let Some((call, _)) = args.strike.filter(|(call, _)| !broken && *call > report.calls) {
+            let hint = format!("the run with seed {seed} makes {} calls", report.calls);
+            return Err(Failure::user(format!("there is no call {call} to strike"), hint));
+        }
         // Of many runs only the one that matters is shown.
         if broken || args.seeds == 1 {
             out.print(&report.to_string());

@@ -65,7 +65,8 @@ impl Default for Unknowns {
 }
 
 impl Unknowns {
-    /// One open question at a time answered the other way, by its number in `docs/safety.md`.
+    /// One open question at a time answered the other way, and how it is called on a command line: by its number in
+    /// `docs/safety.md`.
     pub fn other_answers() -> [(&'static str, Self); 8] {
         let benign = Self::default();
         [
@@ -75,9 +76,16 @@ impl Unknowns {
             ("U-5", Self { capacity_rebalancing_acts_on_attached: true, ..benign }),
             ("U-7", Self { replay_of_dead_fleet_fails: false, ..benign }),
             ("U-10", Self { busy_groups_refuse: true, ..benign }),
-            ("U-10, slow", Self { attach_latency: 90 * SECOND, ..benign }),
-            ("U-11, at once", Self { rebalance_reaction: 0, ..benign }),
+            ("U-10-slow", Self { attach_latency: 90 * SECOND, ..benign }),
+            ("U-11-at-once", Self { rebalance_reaction: 0, ..benign }),
         ]
+    }
+
+    /// This question answered the other way; or which there are.
+    pub fn answering(question: &str) -> Result<Self, String> {
+        let answers = Self::other_answers();
+        let found = answers.iter().find(|(name, _)| *name == question).map(|(_, unknowns)| *unknowns);
+        found.ok_or_else(|| format!("one of {}", answers.map(|(name, _)| name).join(", ")))
     }
 }
 

@@ -46,8 +46,6 @@ pub enum Storm {
     Calm,
     /// Drawn from the seed, together with the group and the answers to the open questions; the scenario is ignored.
     Drawn,
-    /// This.
-    Given(Weather),
 }
 
 /// How a run ends.
@@ -59,6 +57,23 @@ pub enum Finale {
     Revert,
     /// In the last quarter of a long storm nothing is begun any more; what is left of us is taken away.
     Uninstall,
+}
+
+impl Finale {
+    /// Its name on a command line, or nothing for the one that goes without saying.
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Finale::Settle => None,
+            Finale::Revert => Some("revert"),
+            Finale::Uninstall => Some("uninstall"),
+        }
+    }
+
+    /// The one with this name; or which there are.
+    pub fn named(text: &str) -> Result<Self, String> {
+        let found = [Finale::Revert, Finale::Uninstall].into_iter().find(|finale| finale.name() == Some(text));
+        found.ok_or_else(|| "revert or uninstall".to_owned())
+    }
 }
 
 /// How to run.
@@ -80,6 +95,34 @@ pub struct Options {
     pub trace: bool,
     /// How it ends.
     pub finale: Finale,
+}
+
+impl Options {
+    /// As `spotward simulate` takes them: what differs from a plain run, each with a space before it.
+    fn flags(&self) -> String {
+        let mut flags = String::new();
+        if let Some((call, blow)) = self.blow {
+            flags += &format!(" --strike {}@{call}", blow.name());
+        }
+        if self.twice {
+            flags += " --twice";
+        }
+        if self.two_workers {
+            flags += " --two-workers";
+        }
+        let answers = Unknowns::other_answers();
+        if let Some((question, _)) = answers.iter().find(|(_, unknowns)| *unknowns == self.unknowns) {
+            flags += &format!(" --answer {question}");
+        }
+        if let Some(finale) = self.finale.name() {
+            flags += &format!(" --finale {finale}");
+        }
+        if !self.without.is_empty() {
+            let kinds: Vec<String> = self.without.iter().map(|kind| format!("{kind:?}")).collect();
+            flags += &format!(" --without {}", kinds.join(","));
+        }
+        flags
+    }
 }
 
 impl Default for Options {
@@ -104,6 +147,8 @@ pub struct RunReport {
     pub scenario: String,
     /// The seed.
     pub seed: u64,
+    /// The command that plays it again, with every pass.
+    pub replay: String,
     /// The first promise that broke.
     pub violation: Option<Violation>,
     /// Passes in all.
@@ -180,7 +225,7 @@ impl fmt::Display for RunReport {
             Some(violation) => {
                 let second = (violation.at - START) / SECOND;
                 writeln!(f, "BROKEN \"{}\": {} (second {second})", violation.promise, violation.what)?;
-                writeln!(f, "replay: spotward simulate --seed {} --scenario {} --trace", self.seed, self.scenario)
+                writeln!(f, "replay: {}", self.replay)
             }
         }
     }
@@ -262,7 +307,6 @@ fn begin<'a>(scenario: &Scenario, seed: u64, options: &'a Options) -> Play<'a> {
     let mut storm = match &options.storm {
         Storm::Calm => Weather::calm(),
         Storm::Drawn => Weather::drawn(&mut rng),
-        Storm::Given(weather) => weather.clone(),
     };
     for kind in &options.without {
         storm.set(*kind, 0);
@@ -749,6 +793,8 @@ impl Play<'_> {
     }
 
     fn report(self) -> RunReport {
+        let blow = self.sim.world.borrow().blow;
+        let flags = Options { blow, ..self.options.clone() }.flags();
         let calm_passes = match self.phase {
             Phase::Storm { .. } => 0,
             Phase::Calm { passes: calm_passes, .. } | Phase::Over { calm_passes } => calm_passes,
@@ -757,6 +803,7 @@ impl Play<'_> {
         RunReport {
             scenario: self.scenario.to_owned(),
             seed: self.seed,
+            replay: format!("spotward simulate --seed {} --scenario {}{flags} --trace", self.seed, self.scenario),
             violation: world.oracle.violation.clone(),
             passes: self.passes,
             calm_passes,

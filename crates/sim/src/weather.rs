@@ -145,6 +145,12 @@ impl Kind {
 
     /// Kinds that change the group behind our back.
     pub const FOREIGN: std::ops::Range<usize> = Kind::Prices as usize..Kind::DoubledEvent as usize;
+
+    /// The kind that reports count under this name; or which there are.
+    pub fn named(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|kind| format!("{kind:?}") == text);
+        found.ok_or_else(|| format!("one of {}", Self::ALL.map(|kind| format!("{kind:?}")).join(", ")))
+    }
 }
 
 /// Chances per call, in ten thousand, by kind; and how often each kind has struck.

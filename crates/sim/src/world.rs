@@ -111,6 +111,26 @@ pub enum Blow {
 impl Blow {
     /// All of them.
     pub const ALL: [Blow; 5] = [Blow::Crash, Blow::CrashAfter, Blow::LostReply, Blow::Retry, Blow::Throttle];
+
+    /// Its name on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Blow::Crash => "crash",
+            Blow::CrashAfter => "crash-after",
+            Blow::LostReply => "lost-reply",
+            Blow::Retry => "retry",
+            Blow::Throttle => "throttle",
+        }
+    }
+
+    /// A blow and the number of the call that it strikes, as in `crash@100`; or what would be right.
+    pub fn at_call(text: &str) -> Result<(u64, Self), String> {
+        let (name, call) = text.split_once('@').ok_or("a blow and the number of a call, as in crash@100")?;
+        let blow = Self::ALL.into_iter().find(|blow| blow.name() == name);
+        let blow = blow.ok_or_else(|| format!("a blow is one of {}", Self::ALL.map(Self::name).join(", ")))?;
+        let call = call.parse().ok().filter(|call| *call > 0).ok_or("calls are counted from 1")?;
+        Ok((call, blow))
+    }
 }
 
 /// Everything that one run is about.

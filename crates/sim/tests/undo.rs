@@ -8,15 +8,15 @@ const SEEDS: u64 = 250;
 
 fn play(finale: Finale, check: impl Fn(&RunReport) -> Result<(), String>) {
     let seeds = std::env::var("UNDO_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS);
-    let mut wrong: Vec<(u64, String)> = Vec::new();
+    let mut wrong: Vec<(String, String)> = Vec::new();
     let mut terminated = 0;
     for seed in 1..=seeds {
         let report = run(&SCENARIOS[0], seed, &Options { storm: Storm::Drawn, finale, ..Options::default() });
         terminated += report.actions.get("terminate").copied().unwrap_or(0);
         if let Some(violation) = &report.violation {
-            wrong.push((seed, format!("{}: {}", violation.promise, violation.what)));
+            wrong.push((report.replay, format!("{}: {}", violation.promise, violation.what)));
         } else if let Err(why) = check(&report) {
-            wrong.push((seed, why));
+            wrong.push((report.replay, why));
         }
     }
     eprintln!("{finale:?}: {seeds} seeds, {terminated} members terminated, {} wrong", wrong.len());
