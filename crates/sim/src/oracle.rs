@@ -881,7 +881,7 @@ impl Oracle {
         for (name, book) in &self.books {
             let Some(group) = region.group(name) else { continue };
             let locked_out = !book.enabled() && self.denied > 0 && region.journal_text(name).is_none();
-            let untold = copies(region).next().is_none();
+            let untold = !region.view.instances.values().any(|ec2| tells(region, ec2));
             let drift_allowed = ((book.journal_deleted || locked_out) && untold) || book.drifted;
             if group.tags.contains_key(tag::SWAP) {
                 unrest.push((Promise::Settings, format!("{name} still carries a journal")));
@@ -1019,6 +1019,13 @@ fn copies(region: &Region) -> impl Iterator<Item = &str> {
         .values()
         .filter(|ec2| ec2.state.is_alive())
         .filter_map(|ec2| ec2.tags.get(tag::SWAP).map(String::as_str))
+}
+
+/// Carries a copy of a journal where somebody finds it: on a member, or on what was never called one. A former replica
+/// that its owner has detached is his.
+fn tells(region: &Region, ec2: &Ec2) -> bool {
+    let is_ours = || ec2.tags.get(tag::ROLE).map(String::as_str) != Some("member");
+    ec2.state.is_alive() && ec2.tags.contains_key(tag::SWAP) && (is_ours() || region.group_of(&ec2.id).is_some())
 }
 
 /// A field of a journal, by its documented format.

@@ -151,6 +151,17 @@ fn promises_hold_in_any_weather() {
     }
 }
 
+/// Each of these broke a promise once; `docs/safety.md` tells how.
+#[test]
+fn seeds_that_once_broke_a_promise_hold() {
+    for seed in [13_273, 20_530, 23_643, 34_334, 57_037, 66_221, 74_749, 77_390, 93_797, 260_873, 412_906, 714_148]
+        .into_iter()
+        .chain([964_267, 1_002_297, 1_159_626, 1_380_997])
+    {
+        verdict(&play(seed..seed + 1, &Options { storm: Storm::Drawn, ..Options::default() }));
+    }
+}
+
 #[test]
 fn two_workers_at_once_are_safe_as_long_as_aws_refuses_a_second_terminate() {
     let seeds = number("SEEDS", SEEDS) / 20;
