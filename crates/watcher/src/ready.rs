@@ -67,14 +67,14 @@ impl Readiness {
         Self { rule, in_a_row: 0, round: None }
     }
 
-    /// Asks once. `target_state` is the state that the group moves us to, where there is one.
-    pub fn look(&mut self, target_state: Option<&str>) -> Verdict {
+    /// Asks once. `target_state` is the state that the group moves us to, where there is one; `uptime_seconds` counts from
+    /// boot.
+    pub fn look(&mut self, target_state: Option<&str>, uptime_seconds: u64) -> Verdict {
         // Alone it proves nothing (it says InService from the start of a launch), but Warmed:… and Terminated do say no.
         if let Some(state) = target_state.filter(|state| *state != "InService") {
             return self.fail(format!("the group moves this instance to {state}"));
         }
-        let uptime = uptime_seconds();
-        if uptime < self.rule.uptime_seconds_min {
+        if uptime_seconds < self.rule.uptime_seconds_min {
             return self.fail(format!("up for less than {} s", self.rule.uptime_seconds_min));
         }
         let mut round = self.round.take().unwrap_or(Round { next: 0, command: None });
@@ -163,9 +163,34 @@ fn ask_command(argv: &[String], command: &mut Option<Running>) -> Option<Result<
 }
 
 /// Since boot, sleep included.
-fn uptime_seconds() -> u64 {
+pub fn uptime_seconds() -> u64 {
     std::fs::read_to_string("/proc/uptime")
         .ok()
         .and_then(|text| text.split('.').next()?.trim().parse().ok())
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_ready_before_the_uptime() {
+        let mut readiness = Readiness::new(Rule { uptime_seconds_min: 30, times: 1, checks: Vec::new() });
+        assert_eq!(readiness.look(None, 29), Verdict::NotYet("up for less than 30 s".to_owned()));
+        assert_eq!(readiness.look(None, 30), Verdict::Ready);
+    }
+
+    #[test]
+    fn a_relapse_counts_from_the_beginning() {
+        let mut readiness = Readiness::new(Rule { uptime_seconds_min: 0, times: 2, checks: Vec::new() });
+        let mut look = |state| readiness.look(Some(state), 60);
+        assert_eq!(look("InService"), Verdict::NotYet("the checks pass".to_owned()));
+        assert_eq!(
+            look("Warmed:Stopped"),
+            Verdict::NotYet("the group moves this instance to Warmed:Stopped".to_owned())
+        );
+        assert_eq!(look("InService"), Verdict::NotYet("the checks pass".to_owned()));
+        assert_eq!(look("InService"), Verdict::Ready);
+    }
 }

@@ -10,7 +10,7 @@ use crate::json::{Strings, quote};
 use crate::log::{self, States};
 use crate::marks::Marks;
 use crate::message::{Identity, Kind, Message};
-use crate::ready::{Readiness, Verdict};
+use crate::ready::{Readiness, Verdict, uptime_seconds};
 use crate::settings::Settings;
 use crate::sns::{Refusal, Sns, system_resolve};
 use crate::time::{Clock, Epoch};
@@ -793,7 +793,7 @@ impl Watch {
         if *next > now {
             return;
         }
-        match readiness.look(self.target_state.as_deref()) {
+        match readiness.look(self.target_state.as_deref(), uptime_seconds()) {
             Verdict::Asking => *next = now + COMMAND_EVERY,
             Verdict::NotYet(why) => {
                 *next = now + self.settings.other_every / self.settings.pace;

@@ -232,14 +232,28 @@ fn ready_is_said_once_per_boot() {
 }
 
 #[test]
-fn ready_is_never_said_unasked_nor_before_its_uptime() {
-    let unasked = stage();
-    let _watcher = unasked.run(&[]);
-    let early = stage();
-    let waiting = early.run(&["--ready-uptime", "86400"]);
+fn ready_is_never_said_unasked() {
+    let stage = stage();
+    let _watcher = stage.run(&[]);
+    wait_until("polls", || stage.imds.count(ACTION) >= 6);
+    assert_eq!(stage.sns.accepted().len(), 0);
+}
+
+#[test]
+fn ready_is_never_said_before_its_uptime() {
+    /// The longest that a watcher can be asked to wait for.
+    const DAY: f64 = 86_400.0;
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    let seconds: f64 = uptime.split_whitespace().next().and_then(|text| text.parse().ok()).unwrap();
+    let stage = stage();
+    let waiting = stage.run(&["--ready-uptime", "86400"]);
+    // A machine that has been up for a day is always ready by this rule; the edge itself is in `src/ready.rs`.
+    if seconds > DAY - 600.0 {
+        return wait_for_ready(&stage);
+    }
     waiting.wait_for("not ready: up for less than 86400 s");
-    wait_until("polls", || unasked.imds.count(ACTION) >= 6 && early.imds.count(ACTION) >= 6);
-    assert_eq!((unasked.sns.accepted().len(), early.sns.accepted().len()), (0, 0));
+    wait_until("polls", || stage.imds.count(ACTION) >= 6);
+    assert_eq!(stage.sns.accepted().len(), 0);
 }
 
 #[test]
