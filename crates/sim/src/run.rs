@@ -27,7 +27,7 @@ use crate::world::{Blow, Sim, Watchers, World};
 pub(crate) const START: Ms = 1_790_000_000_000;
 /// Passes under the weather.
 const STORM_PASSES: u32 = 24;
-/// Longer than most passes take.
+/// Without weather the next pass begins so long, and its pause, after the beginning of the last one: longer than most take.
 const PASS: Ms = 4 * SECOND;
 /// In one of so many seeds replicas wait for their watchers.
 const WATCHED: u64 = 16;
