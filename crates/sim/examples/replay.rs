@@ -31,6 +31,9 @@ fn played(mut flags: impl Iterator<Item = String>) -> Result<RunReport, String> 
             _ => return Err(format!("no flag {flag:?}")),
         }
     }
+    if matches!(options.storm, Storm::Drawn) && options.unknowns != Unknowns::default() {
+        return Err("--answer needs a --scenario: the weather draws its answers from the seed".to_owned());
+    }
     Ok(run(scenario, seed, &options))
 }
 

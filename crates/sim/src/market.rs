@@ -86,8 +86,9 @@ impl Pools {
     /// Everyday prices and depths again.
     pub fn calm(&mut self) {
         let calm = Self::new();
-        let spot = |pools: &Self| pools.pools.iter().flatten().map(|pool| pool.spot).collect::<Vec<_>>();
-        let listed = self.listed.take().filter(|_| spot(self) == spot(&calm));
+        let unmoved =
+            self.pools.iter().flatten().zip(calm.pools.iter().flatten()).all(|(now, then)| now.spot == then.spot);
+        let listed = self.listed.take().filter(|_| unmoved);
         *self = Self { listed, ..calm };
     }
 

@@ -881,7 +881,7 @@ impl Oracle {
         for (name, book) in &self.books {
             let Some(group) = region.group(name) else { continue };
             let locked_out = !book.enabled() && self.denied > 0 && region.journal_text(name).is_none();
-            let untold = !region.view.instances.values().any(|ec2| tells(region, ec2));
+            let untold = !carriers(region).any(|ec2| is_found(region, ec2));
             let drift_allowed = ((book.journal_deleted || locked_out) && untold) || book.drifted;
             if group.tags.contains_key(tag::SWAP) {
                 unrest.push((Promise::Settings, format!("{name} still carries a journal")));
@@ -1013,19 +1013,18 @@ fn raised_max(journal: &str) -> Option<(u32, u32)> {
 
 /// Copies of journals on living instances.
 fn copies(region: &Region) -> impl Iterator<Item = &str> {
-    region
-        .view
-        .instances
-        .values()
-        .filter(|ec2| ec2.state.is_alive())
-        .filter_map(|ec2| ec2.tags.get(tag::SWAP).map(String::as_str))
+    carriers(region).map(|ec2| ec2.tags[tag::SWAP].as_str())
 }
 
-/// Carries a copy of a journal where somebody finds it: on a member, or on what was never called one. A former replica
-/// that its owner has detached is his.
-fn tells(region: &Region, ec2: &Ec2) -> bool {
-    let is_ours = || ec2.tags.get(tag::ROLE).map(String::as_str) != Some("member");
-    ec2.state.is_alive() && ec2.tags.contains_key(tag::SWAP) && (is_ours() || region.group_of(&ec2.id).is_some())
+/// Living instances that carry one.
+fn carriers(region: &Region) -> impl Iterator<Item = &Ec2> {
+    let instances = region.view.instances.values().map(std::rc::Rc::as_ref);
+    instances.filter(|ec2: &&Ec2| ec2.state.is_alive() && ec2.tags.contains_key(tag::SWAP))
+}
+
+/// A look finds members, and what was never called one. A former replica that its owner has detached is his.
+fn is_found(region: &Region, ec2: &Ec2) -> bool {
+    ec2.tags.get(tag::ROLE).map(String::as_str) != Some("member") || region.group_of(&ec2.id).is_some()
 }
 
 /// A field of a journal, by its documented format.

@@ -264,27 +264,24 @@ pub fn run_with_each(
     loop {
         let before = undisturbed.fork();
         let goes_on = undisturbed.step();
-        let (calls, changes) = {
-            let world = undisturbed.sim.world.borrow();
-            (world.calls, world.change_calls.clone())
-        };
         let from = before.sim.world.borrow().calls + 1;
-        for number in from..=calls {
-            if let Some(blow) = blow(number, changes.binary_search(&number).is_ok()) {
-                let mut play = before.fork();
-                play.sim.world.borrow_mut().blow = Some((number, blow));
-                play.step();
-                let aftermath = match known.entry(play.state()) {
-                    Entry::Occupied(same) => Aftermath::As(*same.get()),
-                    Entry::Vacant(first) => {
-                        first.insert(number);
-                        while play.step() {}
-                        Aftermath::Played(Box::new(play.report()))
-                    }
-                };
-                all.push((number, aftermath));
-            }
+        let world = undisturbed.sim.world.borrow();
+        for number in from..=world.calls {
+            let Some(blow) = blow(number, world.change_calls.binary_search(&number).is_ok()) else { continue };
+            let mut play = before.fork();
+            play.sim.world.borrow_mut().blow = Some((number, blow));
+            play.step();
+            let aftermath = match known.entry(play.state()) {
+                Entry::Occupied(same) => Aftermath::As(*same.get()),
+                Entry::Vacant(first) => {
+                    first.insert(number);
+                    while play.step() {}
+                    Aftermath::Played(Box::new(play.report()))
+                }
+            };
+            all.push((number, aftermath));
         }
+        drop(world);
         if !goes_on {
             return all;
         }

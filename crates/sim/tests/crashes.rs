@@ -77,6 +77,13 @@ fn any_call_may_be_throttled() {
     check_blows(30_000, Blow::Throttle);
 }
 
+/// The trace from the first pass after the blow.
+fn next_pass(report: &RunReport) -> &[String] {
+    let struck = report.trace.iter().position(|line| line.ends_with("Crash")).expect("the blow");
+    let after = report.trace[struck..].iter().position(|line| line.contains("== pass"));
+    after.map_or(&[], |pass| &report.trace[struck + pass..])
+}
+
 /// What the tests above rely on: a run that goes on from the pass of its blow is the run from the start, and one that is
 /// not played because it leaves the world as another one does would have gone on like that one.
 #[test]
@@ -94,8 +101,7 @@ fn what_is_not_played_would_have_been_the_same() {
         for (number, aftermath) in &all {
             let blow = Some((*number, Blow::Crash));
             let from_start = run(scenario, 1, &Options { blow, ..options.clone() });
-            let told = |line: &String| line.ends_with("Crash");
-            let struck = from_start.trace.iter().position(told).expect("the blow");
+            let next_pass = next_pass(&from_start);
             match aftermath {
                 Aftermath::Played(report) => {
                     played += 1;
@@ -105,13 +111,8 @@ fn what_is_not_played_would_have_been_the_same() {
                 Aftermath::As(earlier) => {
                     spared += 1;
                     let same = report_of(*earlier).expect("one that was played");
-                    let next_pass = |trace: &[String]| {
-                        let struck = trace.iter().position(told).expect("the blow");
-                        let rest = trace[struck..].iter().skip_while(|line| !line.contains("== pass"));
-                        rest.cloned().collect::<Vec<_>>()
-                    };
-                    assert!(!next_pass(&same.trace).is_empty() && struck > 0);
-                    assert_eq!(next_pass(&same.trace), next_pass(&from_start.trace), "{}: {number}", scenario.name);
+                    assert!(!next_pass.is_empty());
+                    assert_eq!(self::next_pass(same), next_pass, "{}: {number}", scenario.name);
                 }
             }
         }
@@ -125,7 +126,7 @@ fn every_action_may_be_performed_twice() {
 }
 
 #[test]
-#[ignore = "a minute and a half; `make sim` runs it"]
+#[ignore = "a minute and a half: `make blows`, which CI runs"]
 fn every_blow_with_both_answers_to_every_open_question() {
     for (question, unknowns) in Unknowns::other_answers() {
         // The one assumption: a repeated terminate may lower desired twice then.
